@@ -1,0 +1,1 @@
+"""Atlas sets: find, install, verify, construct."""

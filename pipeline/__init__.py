@@ -1,0 +1,1 @@
+"""The method: datasets in, datasets out, nothing else touched."""
