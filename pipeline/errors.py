@@ -11,6 +11,8 @@
         - CoverageError
         - NotHeadError
         - ContrastSeriesError
+        - NotAxialError
+        - UnsupportedImageTypeError
         - GeometryError
         - PixelDecodeError
       x QualityError         mapped, but not fit to be shown without a warning
@@ -77,6 +79,18 @@ class ContrastSeriesError(SeriesError):
     """A contrast agent was given; ASPECTS is read on non-contrast CT."""
 
     code = "contrast"
+
+
+class NotAxialError(SeriesError):
+    """Scout, coronal or sagittal: not a stack of axial slices."""
+
+    code = "not-axial"
+
+
+class UnsupportedImageTypeError(SeriesError):
+    """Computed from other images (projection, perfusion, screen save)."""
+
+    code = "unsupported-image-type"
 
 
 class GeometryError(SeriesError):

@@ -1,12 +1,41 @@
 """A CT series: checked, sorted, read-only; every defect is a named error."""
+
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
+import numpy as np
 from pydicom import Dataset
+from pydicom.uid import CTImageStorage
 
-from pipeline.arrays import FloatArray
+from pipeline.arrays import FloatArray, frozen
+from pipeline.errors import (
+    EmptySeriesError,
+    GeometryError,
+    IncompleteSeriesError,
+    InconsistentSeriesError,
+    NotAxialError,
+    UnsupportedImageTypeError,
+    UnsupportedSOPClassError,
+)
+from pipeline.geometry import slice_normal
+
+MIN_SLICES: Final = 8
+"""Fewer slices cannot hold both levels and their neighbours."""
+MAX_TILT_DEGREES: Final = 40.0
+"""Between the slice normal and the body axis; head CT is tilted to about 30."""
+
+_SAME_POSITION_MM: Final = 0.01
+_GAP_FACTOR: Final = 1.5
+_UNSUPPORTED_IMAGE_TYPES: Final = frozenset(
+    {"MIP", "MINIP", "PROJECTION IMAGE", "PERFUSION", "CBF", "CBV", "MTT", "TMAX", "VRT", "SSD"}
+)
+_COMMON: Final = ("Rows", "Columns", "FrameOfReferenceUID", "PatientID")
+_ORIENTATION_TOLERANCE: Final = 2e-3
+_SPACING_TOLERANCE_MM: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,5 +85,247 @@ class CtSeries:
 
 
 def load_series(datasets: Iterable[Dataset]) -> CtSeries:
-    """(being written)"""
-    raise NotImplementedError
+    """Check and sort the images of one series.
+
+    Parameters
+    ----------
+    datasets : iterable of pydicom.Dataset
+        In any order; repeated instances are dropped if they are identical.
+
+    Returns
+    -------
+    CtSeries
+        Sorted from inferior to superior, whatever the order of acquisition.
+
+    Raises
+    ------
+    EmptySeriesError
+        No image at all.
+    UnsupportedSOPClassError
+        Anything but single-frame CT images.
+    UnsupportedImageTypeError
+        Projections, perfusion maps and the like.
+    NotAxialError
+        A scout, or slices that are not roughly axial.
+    InconsistentSeriesError
+        Two series, two grids, or two different images at one position.
+    GeometryError
+        Position, orientation, spacing or frame of reference is missing.
+    IncompleteSeriesError
+        Too few slices.
+
+    References
+    ----------
+    DICOM PS3.3, C.7.6.2 "Image Plane Module", C.8.2.1 "CT Image Module".
+    """
+    notes: list[str] = []
+    images = _drop_repeated_instances(list(datasets), notes)
+    _check_kind(images)
+    images = _drop_scouts(images, notes)
+    uid = str(images[0].SeriesInstanceUID)
+    _check_common(images, uid)
+    orientation = _common_orientation(images, uid)
+    images = _sorted_along(orientation, images, notes, uid)
+    if len(images) < MIN_SLICES:
+        raise IncompleteSeriesError(
+            f"series {uid}: {len(images)} axial slices; at least {MIN_SLICES} are needed. "
+            "Send the whole head."
+        )
+    return _assemble(images, orientation, uid, notes)
+
+
+def _assemble(
+    images: list[Dataset], orientation: FloatArray, uid: str, notes: list[str]
+) -> CtSeries:
+    positions = np.array([image.ImagePositionPatient for image in images], dtype=float)
+    distances = np.abs((positions - positions[0]) @ slice_normal(orientation))
+    steps = np.diff(distances)
+    thickness = _thickness(images, steps)
+    first = images[0]
+    return CtSeries(
+        datasets=tuple(images),
+        study_instance_uid=str(first.StudyInstanceUID),
+        series_instance_uid=uid,
+        sop_instance_uids=tuple(str(image.SOPInstanceUID) for image in images),
+        image_orientation=frozen(orientation),
+        pixel_spacing_mm=(float(first.PixelSpacing[0]), float(first.PixelSpacing[1])),
+        rows=int(first.Rows),
+        columns=int(first.Columns),
+        positions_mm=frozen(positions),
+        distances_mm=frozen(distances),
+        slice_thickness_mm=frozen(thickness),
+        gaps=_gaps(steps, thickness),
+        notes=tuple(notes),
+    )
+
+
+def _name(images: Sequence[Dataset]) -> str:
+    return str(images[0].get("SeriesInstanceUID", "without a SeriesInstanceUID"))
+
+
+def _drop_repeated_instances(images: list[Dataset], notes: list[str]) -> list[Dataset]:
+    if not images:
+        raise EmptySeriesError("no DICOM image was found: check the folder or the transfer")
+    kept: dict[str, Dataset] = {}
+    for image in images:
+        uid = image.get("SOPInstanceUID")
+        if uid is None:
+            raise InconsistentSeriesError(f"series {_name(images)}: an image has no SOPInstanceUID")
+        known = kept.setdefault(str(uid), image)
+        if known is not image and not _same_image(known, image):
+            raise InconsistentSeriesError(
+                f"series {_name(images)}: two different images share one SOPInstanceUID"
+            )
+    repeated = len(images) - len(kept)
+    if repeated:
+        notes.append(f"{repeated} repeated instance(s) dropped")
+    return list(kept.values())
+
+
+def _same_image(one: Dataset, other: Dataset) -> bool:
+    return bool(
+        one.get("PixelData") == other.get("PixelData")
+        and one.get("ImagePositionPatient") == other.get("ImagePositionPatient")
+        and one.get("SeriesInstanceUID") == other.get("SeriesInstanceUID")
+    )
+
+
+def _check_kind(images: list[Dataset]) -> None:
+    for keyword in ("SeriesInstanceUID", "StudyInstanceUID"):
+        found = {str(image.get(keyword, "")) for image in images}
+        if len(found) > 1:
+            raise InconsistentSeriesError(
+                f"series {_name(images)}: images of {len(found)} series or studies are mixed "
+                f"({keyword}). Give one series at a time."
+            )
+        if found == {""}:
+            raise InconsistentSeriesError(f"the images have no {keyword}")
+    other = {
+        image.SOPClassUID.name if "SOPClassUID" in image else "objects without SOPClassUID"
+        for image in images
+        if image.get("SOPClassUID") != CTImageStorage
+    }
+    if other:
+        raise UnsupportedSOPClassError(
+            f"series {_name(images)}: {', '.join(sorted(other))} instead of CT Image Storage. "
+            "Send the original axial CT images, one frame each."
+        )
+
+
+def _image_type(image: Dataset) -> set[str]:
+    value: Any = image.get("ImageType") or []
+    return {str(item).upper() for item in ([value] if isinstance(value, str) else value)}
+
+
+def _drop_scouts(images: list[Dataset], notes: list[str]) -> list[Dataset]:
+    kept = [image for image in images if "LOCALIZER" not in _image_type(image)]
+    if not kept:
+        raise NotAxialError(
+            f"series {_name(images)}: a scout (localizer), not axial slices. Send the head series."
+        )
+    if len(kept) < len(images):
+        notes.append(f"{len(images) - len(kept)} scout image(s) left out")
+    computed = set.union(*map(_image_type, kept)) & _UNSUPPORTED_IMAGE_TYPES
+    if computed:
+        raise UnsupportedImageTypeError(
+            f"series {_name(kept)}: image type {', '.join(sorted(computed))}. "
+            "Send the original non-contrast slices."
+        )
+    return kept
+
+
+def _check_common(images: list[Dataset], uid: str) -> None:
+    needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+    for keyword in (*needed, "FrameOfReferenceUID"):
+        missing = sum(1 for image in images if not _has_value(image, keyword))
+        if missing:
+            raise GeometryError(f"series {uid}: {keyword} is missing in {missing} image(s)")
+    for keyword in _COMMON:
+        found = {str(image.get(keyword, "")) for image in images}
+        if len(found) > 1:
+            raise InconsistentSeriesError(f"series {uid}: {len(found)} values of {keyword}")
+    spacing = np.array([image.PixelSpacing for image in images], dtype=float)
+    if spacing.ndim != 2 or np.ptp(spacing, axis=0).max() > _SPACING_TOLERANCE_MM:
+        raise InconsistentSeriesError(f"series {uid}: several values of PixelSpacing")
+    if not (np.isfinite(spacing).all() and 0.1 <= spacing.min() <= spacing.max() <= 3.0):
+        raise GeometryError(f"series {uid}: PixelSpacing outside 0.1 to 3 mm")
+
+
+def _has_value(image: Dataset, keyword: str) -> bool:
+    return keyword in image and image[keyword].value not in (None, "", [])
+
+
+def _common_orientation(images: list[Dataset], uid: str) -> FloatArray:
+    all_values = [image.ImageOrientationPatient for image in images]
+    if any(len(values) != 6 for values in all_values):
+        raise GeometryError(f"series {uid}: ImageOrientationPatient has not six values")
+    orientations = np.array(all_values, dtype=float)
+    if np.ptp(orientations, axis=0).max() > _ORIENTATION_TOLERANCE:
+        raise InconsistentSeriesError(
+            f"series {uid}: the slices are not parallel (several ImageOrientationPatient)"
+        )
+    orientation: FloatArray = orientations[0]
+    columns, rows = orientation.reshape(2, 3)
+    lengths = np.linalg.norm([columns, rows], axis=1)
+    if not np.allclose(lengths, 1, atol=1e-2) or abs(columns @ rows) > 1e-2:
+        raise GeometryError(f"series {uid}: ImageOrientationPatient is no pair of unit vectors")
+    if abs(slice_normal(orientation)[2]) < np.cos(np.radians(MAX_TILT_DEGREES)):
+        raise NotAxialError(
+            f"series {uid}: the slices are not axial (tilt over {MAX_TILT_DEGREES:.0f} degrees)"
+        )
+    return orientation
+
+
+def _sorted_along(
+    orientation: FloatArray, images: list[Dataset], notes: list[str], uid: str
+) -> list[Dataset]:
+    if any(len(image.ImagePositionPatient) != 3 for image in images):
+        raise GeometryError(f"series {uid}: ImagePositionPatient has not three values")
+    normal = slice_normal(orientation)
+    upwards = normal if normal[2] > 0 else -normal
+    where = np.array([image.ImagePositionPatient for image in images], dtype=float) @ upwards
+    if not np.isfinite(where).all():
+        raise GeometryError(f"series {uid}: ImagePositionPatient is not a number")
+    by_position: dict[int, Dataset] = {}
+    order = np.argsort(where, kind="stable")
+    last: int | None = None
+    for index in order.tolist():
+        image = images[index]
+        if last is not None and where[index] - where[last] < _SAME_POSITION_MM:
+            if images[last].get("PixelData") != image.get("PixelData"):
+                raise InconsistentSeriesError(
+                    f"series {uid}: two different images at one position. "
+                    "Send one reconstruction, one phase."
+                )
+            notes.append("an image repeated under another SOPInstanceUID dropped")
+            continue
+        by_position[index] = image
+        last = index
+    return list(by_position.values())
+
+
+def _thickness(images: list[Dataset], steps: FloatArray) -> FloatArray:
+    local = np.append(steps, steps[-1])
+    given = np.array([float(image.get("SliceThickness") or 0) for image in images])
+    return np.asarray(np.where(given > 0, given, local), dtype=float)
+
+
+def _gaps(steps: FloatArray, thickness: FloatArray) -> tuple[int, ...]:
+    """Find the steps that are too long for their neighbourhood.
+
+    A step between two blocks of different thickness may be as long as the
+    longer of the two usual steps.
+    """
+    usual: dict[float, list[float]] = defaultdict(list)
+    for step, below, above in zip(steps, thickness[:-1], thickness[1:], strict=True):
+        if abs(below - above) < 0.1:
+            usual[round(float(below), 1)].append(float(step))
+    expected = {key: float(np.median(values)) for key, values in usual.items()}
+
+    def limit(index: int) -> float:
+        around = (thickness[index], thickness[index + 1])
+        return _GAP_FACTOR * max(
+            expected.get(round(float(value), 1), float(value)) for value in around
+        )
+
+    return tuple(index for index, step in enumerate(steps) if step > limit(index))
