@@ -20,7 +20,8 @@ MANIFEST: Final = "manifest.json"
 """File written beside the atlas set: its name, version, licence and hashes."""
 
 _PACKAGE: Final = Path(__file__).resolve().parent
-_SHARED_DATA: Final = _PACKAGE.parent.parent / "shared" / "data"
+SHARED_DATA: Final = _PACKAGE.parent.parent / "shared" / "data"
+"""Data for development, beside the checkout; absent elsewhere."""
 
 
 def install(
@@ -101,7 +102,7 @@ def find_source(entry: CatalogEntry, source: Path | None = None) -> Path | None:
     elif named:
         chosen, said_by = Path(named).expanduser(), f"${SOURCE_VARIABLE}"
     else:
-        shared = _SHARED_DATA / entry.name
+        shared = SHARED_DATA / entry.name
         return shared if shared.is_dir() else None
     if not chosen.is_dir():
         raise AtlasMissingError(

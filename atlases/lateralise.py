@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage, signal
 
 from pipeline.arrays import HuArray, LabelArray, MaskArray
@@ -70,30 +71,19 @@ def lateralise(labels: LabelArray, midline: float) -> LabelArray:
     """
     lateral = np.zeros_like(labels)
     for value in np.unique(labels[labels > 0]):
-        right, left = _sides(labels == value, midline)
-        lateral[right] = value
-        lateral[left] = value + LEFT_OFFSET
+        region = labels == value
+        components, _ = ndimage.label(region)
+        inside = components[region]
+        areas = np.bincount(inside)
+        columns = np.bincount(inside, weights=np.nonzero(region)[1]) / np.maximum(areas, 1)
+        on_left = columns >= midline
+        numbers = np.where(on_left, value + LEFT_OFFSET, value)
+        numbers[_strays(areas, on_left)] = 0
+        lateral[region] = numbers[inside]
     return lateral
 
 
-def _sides(region: MaskArray, midline: float) -> tuple[MaskArray, MaskArray]:
-    components, count = ndimage.label(region)
-    numbers = np.arange(1, count + 1)
-    areas = np.bincount(components.ravel(), minlength=count + 1)[1:]
-    columns = np.array(
-        [centre[1] for centre in ndimage.center_of_mass(region, components, numbers)]
-    )
-    on_right = columns < midline
-    return (
-        _without_strays(components, numbers[on_right], areas[on_right]),
-        _without_strays(components, numbers[~on_right], areas[~on_right]),
-    )
-
-
-def _without_strays(
-    components: np.ndarray[tuple[int, ...], np.dtype[np.int32]],
-    numbers: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    areas: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-) -> MaskArray:
-    kept = numbers[areas >= SMALLEST_SHARE * areas.max(initial=0)]
-    return np.isin(components, kept)
+def _strays(areas: npt.NDArray[np.int64], on_left: MaskArray) -> MaskArray:
+    largest = [areas[on_left == side].max(initial=0) for side in (False, True)]
+    strays: MaskArray = areas < SMALLEST_SHARE * np.take(largest, on_left.astype(int))
+    return strays
