@@ -56,7 +56,7 @@ def patient_age_years(dataset: Dataset) -> float | None:
 
 def _text(dataset: Dataset, keyword: str) -> str:
     """Return a value as stored: decoding it would put a bad one into a warning."""
-    element = dataset.get_item(keyword)
+    element = dataset.get_item(keyword) if keyword in dataset else None
     value = element.value if element is not None else None
     if isinstance(value, bytes):
         value = value.decode("ascii", errors="replace")
