@@ -1,0 +1,410 @@
+"""Write levels, measurements and quality as a TID 1500 Measurement Report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    Comprehensive3DSR,
+    ContainerContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    EnhancedSR,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegmentationFrame,
+    RelationshipTypeValues,
+    SourceImageForMeasurementGroup,
+    SourceImageForSegmentation,
+    TextContentItem,
+    TrackingIdentifier,
+)
+from pydicom import Dataset
+
+from pipeline.encode import codes
+from pipeline.encode.codes import Concept
+from pipeline.encode.common import (
+    EncodeSettings,
+    SrClass,
+    algorithms,
+    contributing_equipment,
+    digest,
+    region_algorithm,
+    restore_patient,
+    series_time,
+    sop_arguments,
+    source_headers,
+    stamp,
+)
+from pipeline.encode.seg import source_of_frame, tracking_id
+from pipeline.encode.words import (
+    READING_NOTES,
+    atlas_sentence,
+    level_sentence,
+    quality_numbers_sentence,
+    reason_sentence,
+    version_sentences,
+)
+from pipeline.errors import EncodingError
+from pipeline.levels import AspectsLevels
+from pipeline.measure import RegionMeasurement
+from pipeline.provenance import Algorithm, NewUid, Provenance
+from pipeline.quality import Quality
+from pipeline.regions import Level
+from pipeline.series import CtSeries
+
+_SR_CLASSES: Final = {
+    SrClass.COMPREHENSIVE_3D: Comprehensive3DSR,
+    SrClass.ENHANCED: EnhancedSR,
+}
+_CONTAINS: Final = RelationshipTypeValues.CONTAINS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sources:
+    """What every part of the report refers to."""
+
+    headers: Sequence[Dataset]
+    seg: Dataset
+    provenance: Provenance
+
+
+def build_sr(  # noqa: PLR0913 - the report draws on every stage
+    series: CtSeries,
+    levels: AspectsLevels,
+    measurements: Sequence[RegionMeasurement],
+    quality: Quality,
+    provenance: Provenance,
+    seg: Dataset,
+    *,
+    new_uid: NewUid,
+    now: datetime,
+    settings: EncodeSettings | None = None,
+) -> Dataset:
+    """Encode the measurements as a structured report that refers to the SEG.
+
+    Parameters
+    ----------
+    series : CtSeries
+    levels : AspectsLevels
+    measurements : sequence of RegionMeasurement
+        All twenty, in the order of their numbers.
+    quality : Quality
+    provenance : Provenance
+    seg : pydicom.Dataset
+        What ``build_seg`` made of the same series.
+    new_uid : callable
+        Derives UIDs from strings.
+    now : datetime.datetime
+        Goes into the dates; with a time zone.
+    settings : EncodeSettings, optional
+
+    Returns
+    -------
+    pydicom.Dataset
+        Comprehensive 3D SR, or Enhanced SR where the settings ask for it;
+        COMPLETE, UNVERIFIED. There is no score in it.
+
+    Raises
+    ------
+    EncodingError
+        A measured region has no frame in the SEG.
+
+    References
+    ----------
+    DICOM PS3.16, TID 1500 "Measurement Report", TID 1410 "Planar ROI
+    Measurements and Qualitative Evaluations", TID 1501 "Measurement and
+    Qualitative Evaluation Group".
+    """
+    settings = settings or EncodeSettings()
+    moment = series_time(series, now)
+    sources = _Sources(headers=source_headers(series), seg=seg, provenance=provenance)
+    parts = (str(seg.SOPInstanceUID), str(settings.sr_class), _numbers_digest(measurements))
+    groups = [
+        _level_group(series, levels, quality, sources, new_uid("tracking", "levels", *parts)),
+        *(_region_group(item, sources) for item in measurements),
+    ]
+    sr: Dataset = _SR_CLASSES[settings.sr_class](
+        evidence=[*sources.headers, seg],
+        content=_report(groups, sources, levels, _observer(settings, provenance, new_uid)),
+        series_instance_uid=new_uid("sr-series", *parts),
+        sop_instance_uid=new_uid("sr-instance", *parts),
+        series_number=settings.sr_series_number,
+        series_description="AI: ASPECTS region measurements, unverified",
+        is_complete=True,
+        is_verified=False,
+        requested_procedures=_requests(series),
+        contributing_equipment=contributing_equipment(provenance, settings, new_uid),
+        **sop_arguments(provenance, settings, moment),
+    )
+    restore_patient(sr, series.datasets[0])
+    stamp(sr, moment)
+    return sr
+
+
+def _numbers_digest(measurements: Sequence[RegionMeasurement]) -> str:
+    return digest(*(repr(item).encode() for item in measurements))
+
+
+def _requests(series: CtSeries) -> list[Dataset] | None:
+    """Return the order that the study fulfils, as far as the images name it.
+
+    References
+    ----------
+    DICOM PS3.3, C.17.2 "SR Document General Module": Referenced Request
+    Sequence (0040,A370).
+    """
+    image = series.datasets[0]
+    if not image.get("AccessionNumber"):
+        return None
+    request = Dataset()
+    request.StudyInstanceUID = series.study_instance_uid
+    request.ReferencedStudySequence = []
+    request.add(image["AccessionNumber"])
+    request.PlacerOrderNumberImagingServiceRequest = None
+    request.FillerOrderNumberImagingServiceRequest = None
+    request.RequestedProcedureID = None
+    request.RequestedProcedureDescription = None
+    request.RequestedProcedureCodeSequence = []
+    return [request]
+
+
+def _observer(
+    settings: EncodeSettings, provenance: Provenance, new_uid: NewUid
+) -> ObservationContext:
+    equipment = settings.equipment
+    device = DeviceObserverIdentifyingAttributes(
+        uid=new_uid(
+            "device-observer",
+            equipment.manufacturer,
+            equipment.model_name,
+            equipment.device_serial_number,
+            provenance.pipeline_version,
+        ),
+        name="aspects-node",
+        manufacturer_name=equipment.manufacturer,
+        model_name=equipment.model_name,
+        serial_number=equipment.device_serial_number,
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=codes.DEVICE.to_code(), observer_identifying_attributes=device
+        )
+    )
+
+
+def _report(
+    groups: Sequence[Any],
+    sources: _Sources,
+    levels: AspectsLevels,
+    observation_context: ObservationContext,
+) -> MeasurementReport:
+    chosen = [levels.get(level).index for level in Level]
+    report = MeasurementReport(
+        observation_context=observation_context,
+        procedure_reported=_procedures(sources.headers[0]),
+        imaging_measurements=groups,
+        referenced_images=[sources.headers[index] for index in chosen],
+    )
+    notes = ContainerContentItem(name=codes.EVALUATIONS.to_code(), relationship_type=_CONTAINS)
+    notes.ContentSequence = ContentSequence()
+    notes.ContentSequence.extend([_text(sentence) for sentence in READING_NOTES])
+    report[0].ContentSequence.append(notes)
+    return report
+
+
+def _procedures(header: Dataset) -> list[CodedConcept]:
+    """Return the study's own procedure and one that TID 1500 accepts."""
+    of_study = [
+        CodedConcept(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
+        for item in header.get("ProcedureCodeSequence") or []
+        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning")
+    ]
+    return [*of_study[:1], codes.REPORTED_PROCEDURE.to_code()]
+
+
+def _text(sentence: str) -> TextContentItem:
+    return TextContentItem(
+        name=codes.COMMENT.to_code(), value=sentence, relationship_type=_CONTAINS
+    )
+
+
+def _identified(algorithm: Algorithm, provenance: Provenance) -> AlgorithmIdentification:
+    """Name an algorithm with everything that decides its result."""
+    parameters = [
+        *algorithm.parameters,
+        f"atlas={provenance.atlas_name} {provenance.atlas_version}",
+        f"age_group={provenance.age_group}",
+    ]
+    if algorithm.sha256:
+        parameters.append(f"sha256={algorithm.sha256}")
+    return AlgorithmIdentification(
+        name=algorithm.name,
+        version=algorithm.version,
+        parameters=parameters,
+        family=codes.algorithm_family(algorithm.family).to_code(),
+        manufacturer="aspects-node project",
+    )
+
+
+def _level_group(
+    series: CtSeries,
+    levels: AspectsLevels,
+    quality: Quality,
+    sources: _Sources,
+    uid: str,
+) -> MeasurementsAndQualitativeEvaluations:
+    chosen = [levels.get(level) for level in Level]
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=uid, identifier="ASPECTS levels"),
+        finding_category=codes.SPATIAL.to_code(),
+        finding_type=codes.LEVELS.to_code(),
+        finding_sites=[FindingSite(anatomic_location=codes.BRAIN.to_code())],
+        algorithm_id=_identified(algorithms(sources.provenance)[0], sources.provenance),
+        measurements=[
+            _measurement(codes.MARGIN_GANGLIONIC, levels.ganglionic.margin, codes.ONE),
+            _measurement(codes.MARGIN_SUPRAGANGLIONIC, levels.supraganglionic.margin, codes.ONE),
+            _measurement(codes.DISTANCE, levels.distance_mm, codes.MM),
+        ],
+        qualitative_evaluations=[
+            QualitativeEvaluation(
+                name=codes.QUALITY.to_code(), value=codes.verdict(quality.verdict).to_code()
+            )
+        ],
+        source_images=[
+            SourceImageForMeasurementGroup.from_source_image(sources.headers[item.index])
+            for item in chosen
+        ],
+    )
+    sentences = [
+        *(level_sentence(series, item) for item in chosen),
+        *(reason_sentence(reason) for reason in quality.reasons),
+        *quality_numbers_sentence(quality),
+        atlas_sentence(sources.provenance),
+        *version_sentences(sources.provenance),
+    ]
+    group[0].ContentSequence.extend([_text(sentence) for sentence in sentences])
+    return group
+
+
+def _measurement(
+    name: Concept,
+    value: float | None,
+    unit: Concept,
+    *,
+    derivation: Concept | None = None,
+    method: Concept | None = None,
+) -> Measurement:
+    """Write a number, or say with a code that there is none."""
+    known = value is not None and math.isfinite(value)
+    measurement = Measurement(
+        name=name.to_code(),
+        value=round(float(value), 4) if value is not None and known else 0.0,
+        unit=unit.to_code(),
+        qualifier=None if known else codes.MEASUREMENT_FAILURE.to_code(),
+        derivation=derivation.to_code() if derivation else None,
+        method=method.to_code() if method else None,
+    )
+    if not known:
+        measurement[0].MeasuredValueSequence = []
+    return measurement
+
+
+def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
+    region = item.region_side
+    shared: dict[str, Any] = {
+        "tracking_identifier": TrackingIdentifier(
+            uid=sources.seg.SegmentSequence[region.number - 1].TrackingUID,
+            identifier=tracking_id(region),
+        ),
+        "finding_category": codes.region_category(region).to_code(),
+        "finding_type": codes.region_type(region).to_code(),
+        "finding_sites": [
+            FindingSite(
+                anatomic_location=codes.BRAIN.to_code(),
+                laterality=codes.laterality(region).to_code(),
+            )
+        ],
+        "algorithm_id": _identified(region_algorithm(sources.provenance), sources.provenance),
+    }
+    if item.n == 0:
+        return _unmapped_group(item, sources, shared)
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_segment=_segment_reference(item, sources),
+        measurements=_region_measurements(item),
+        **shared,
+    )
+
+
+def _region_measurements(item: RegionMeasurement) -> list[Measurement]:
+    attenuation = codes.ATTENUATION
+    return [
+        _measurement(codes.AREA, item.area_mm2, codes.MM2),
+        _measurement(attenuation, item.hu_mean, codes.HU, derivation=codes.MEAN),
+        _measurement(attenuation, item.hu_median, codes.HU, derivation=codes.MEDIAN),
+        _measurement(attenuation, item.hu_sd, codes.HU, derivation=codes.STANDARD_DEVIATION),
+        _measurement(
+            attenuation,
+            item.tissue_hu_median,
+            codes.HU,
+            derivation=codes.MEDIAN,
+            method=codes.TISSUE,
+        ),
+        _measurement(codes.SIDE_DIFFERENCE, item.difference_hu, codes.HU),
+        _measurement(codes.SIDE_RATIO, item.ratio, codes.ONE),
+    ]
+
+
+def _unmapped_group(
+    item: RegionMeasurement, sources: _Sources, shared: dict[str, Any]
+) -> MeasurementsAndQualitativeEvaluations:
+    """Say that a region has no pixel: there is no frame to refer to."""
+    region = item.region_side
+    group = MeasurementsAndQualitativeEvaluations(
+        measurements=[_measurement(codes.AREA, None, codes.MM2)],
+        qualitative_evaluations=[
+            QualitativeEvaluation(name=codes.MAPPED.to_code(), value=codes.NO.to_code())
+        ],
+        source_images=[
+            SourceImageForMeasurementGroup.from_source_image(sources.headers[item.slice_index])
+        ],
+        **shared,
+    )
+    group[0].ContentSequence.append(
+        _text(f"Region {region.name} ({region.title}) was not mapped: no pixel lies in it.")
+    )
+    return group
+
+
+def _segment_reference(item: RegionMeasurement, sources: _Sources) -> ReferencedSegmentationFrame:
+    header = sources.headers[item.slice_index]
+    number = item.region_side.number
+    for frame_number, frame in enumerate(sources.seg.PerFrameFunctionalGroupsSequence, start=1):
+        segment = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        if segment == number and source_of_frame(frame) == header.SOPInstanceUID:
+            reference = ReferencedSegmentationFrame(
+                sop_class_uid=sources.seg.SOPClassUID,
+                sop_instance_uid=sources.seg.SOPInstanceUID,
+                frame_number=frame_number,
+                segment_number=number,
+                source_image=SourceImageForSegmentation.from_source_image(header),
+            )
+            # PS3.3, 10.3 "Image SOP Instance Reference Macro": frame or segment, not both
+            del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+            return reference
+    raise EncodingError(
+        f"series {header.SeriesInstanceUID}: region {item.region_side.name} was measured, "
+        "but has no frame in the segmentation"
+    )

@@ -1,0 +1,84 @@
+"""The sentences of report and picture, written once so that both say the same."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.levels import LevelChoice
+from pipeline.provenance import Provenance
+from pipeline.quality import Quality, QualityReason
+from pipeline.series import CtSeries
+
+READING_NOTES: Final = (
+    "The two levels are a template: every slice has to be read.",
+    "Supports reading, not for primary diagnosis. No ASPECTS score was computed.",
+)
+
+_FLAGS: Final = {
+    "age-out-of-range": "the age lies outside the atlas, the nearest group was taken",
+    "age-unknown": "the age is not known, this group was assumed",
+    "atlas-has-one-age-group": "the atlas has one age group only",
+}
+
+
+def level_sentence(series: CtSeries, choice: LevelChoice) -> str:
+    """Say which slice was chosen for a level, how surely, and against which."""
+    z = series.positions_mm[choice.index][2]
+    words = (
+        f"{choice.level.capitalize()} level: slice {choice.index + 1} of {len(series)}, "
+        f"counted from inferior (index {choice.index}), z {z:.1f} mm"
+    )
+    if choice.runner_up_index is None:
+        return f"{words}; chosen by a person."
+    return (
+        f"{words}; next best slice {choice.runner_up_index + 1} "
+        f"(index {choice.runner_up_index}), margin {choice.margin:.2f}."
+    )
+
+
+def reason_sentence(reason: QualityReason) -> str:
+    """Say one finding against the mapping, with its code.
+
+    Examples
+    --------
+    >>> from pipeline.quality import Verdict
+    >>> reason_sentence(QualityReason(code="x-low", verdict=Verdict.WARN, text="X is low."))
+    'Quality, warn, x-low: X is low.'
+    """
+    return f"Quality, {reason.verdict}, {reason.code}: {reason.text}"
+
+
+def quality_numbers_sentence(quality: Quality) -> tuple[str, ...]:
+    """List the numbers behind the verdict; nothing where there are none."""
+    if not quality.numbers:
+        return ()
+    listed = ", ".join(f"{name} {value:.4g}" for name, value in sorted(quality.numbers.items()))
+    return (f"Quality numbers: {listed}.",)
+
+
+def atlas_sentence(provenance: Provenance) -> str:
+    """Say which atlas and age group were used, and why if it is a makeshift."""
+    words = (
+        f"Atlas {provenance.atlas_name} {provenance.atlas_version}, "
+        f"age group {provenance.age_group} years"
+    )
+    if provenance.age_flag is None:
+        return f"{words}."
+    return f"{words}; {_FLAGS.get(provenance.age_flag, provenance.age_flag)}."
+
+
+def version_sentences(provenance: Provenance) -> tuple[str, ...]:
+    """List every version and hash that decides the result, one sentence each."""
+    libraries = ", ".join(f"{key} {value}" for key, value in sorted(provenance.libraries.items()))
+    made_by = [
+        f"Algorithm {item.name} {item.version}"
+        + (f", sha256 {item.sha256}" if item.sha256 else "")
+        + "."
+        for item in provenance.algorithms
+    ]
+    return (
+        f"aspects-node {provenance.pipeline_version}; input sha256 {provenance.input_sha256}.",
+        f"Atlas sha256 {provenance.atlas_sha256}.",
+        *made_by,
+        *((f"Libraries: {libraries}.",) if libraries else ()),
+    )
