@@ -289,7 +289,7 @@ def _level_group(
         ],
     )
     sentences = [
-        *(level_sentence(series, item) for item in chosen),
+        *(level_sentence(item, len(series), series.positions_mm[item.index][2]) for item in chosen),
         *(reason_sentence(reason) for reason in quality.reasons),
         *quality_numbers_sentence(quality),
         atlas_sentence(sources.provenance),

@@ -7,7 +7,6 @@ from typing import Final
 from pipeline.levels import LevelChoice
 from pipeline.provenance import Provenance
 from pipeline.quality import Quality, QualityReason
-from pipeline.series import CtSeries
 
 READING_NOTES: Final = (
     "The two levels are a template: every slice has to be read.",
@@ -21,18 +20,31 @@ _FLAGS: Final = {
 }
 
 
-def level_sentence(series: CtSeries, choice: LevelChoice) -> str:
-    """Say which slice was chosen for a level, how surely, and against which."""
-    z = series.positions_mm[choice.index][2]
+def level_sentence(choice: LevelChoice, slices: int, z_mm: float) -> str:
+    """Say which slice was chosen for a level, how surely, and against which.
+
+    Parameters
+    ----------
+    choice : LevelChoice
+    slices : int
+        Number of slices of the series.
+    z_mm : float
+        Of ``ImagePositionPatient`` (0020,0032), LPS.
+    """
     words = (
-        f"{choice.level.capitalize()} level: slice {choice.index + 1} of {len(series)}, "
-        f"counted from inferior (index {choice.index}), z {z:.1f} mm"
+        f"{choice.level.capitalize()} level: slice {choice.index + 1} of {slices}, "
+        f"counted from inferior (index {choice.index}), z {z_mm:.1f} mm"
     )
+    return f"{words}; {certainty(choice)}."
+
+
+def certainty(choice: LevelChoice) -> str:
+    """Say how surely a slice was chosen, and against which."""
     if choice.runner_up_index is None:
-        return f"{words}; chosen by a person."
+        return "chosen by a person"
     return (
-        f"{words}; next best slice {choice.runner_up_index + 1} "
-        f"(index {choice.runner_up_index}), margin {choice.margin:.2f}."
+        f"next best slice {choice.runner_up_index + 1} "
+        f"(index {choice.runner_up_index}), margin {choice.margin:.2f}"
     )
 
 

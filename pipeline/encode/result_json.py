@@ -1,0 +1,137 @@
+"""Write the result as plain values for ``result.json``; nothing that names the patient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.levels import AspectsLevels, LevelChoice
+from pipeline.measure import RegionMeasurement
+from pipeline.provenance import Provenance
+from pipeline.quality import Quality
+from pipeline.regions import Level
+from pipeline.series import CtSeries
+
+_NUMBERS: Final = (
+    "n",
+    "area_mm2",
+    "hu_mean",
+    "hu_median",
+    "hu_sd",
+    "tissue_n",
+    "tissue_area_mm2",
+    "tissue_hu_mean",
+    "tissue_hu_median",
+    "tissue_hu_sd",
+    "difference_hu",
+    "ratio",
+)
+
+
+def result_document(
+    series: CtSeries,
+    levels: AspectsLevels,
+    measurements: Sequence[RegionMeasurement],
+    quality: Quality,
+    provenance: Provenance,
+    timings_s: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return a finished result as values that JSON can hold.
+
+    Parameters
+    ----------
+    series : CtSeries
+    levels : AspectsLevels
+        Indices are 0-based and count from inferior to superior.
+    measurements : sequence of RegionMeasurement
+    quality : Quality
+    provenance : Provenance
+    timings_s : mapping of str to float
+        Seconds by stage.
+
+    Returns
+    -------
+    dict
+        ``status`` is ``"done"``. A number that could not be measured is
+        ``None``; there is no score.
+    """
+    return {
+        "status": "done",
+        "study_instance_uid": str(series.study_instance_uid),
+        "series_instance_uid": str(series.series_instance_uid),
+        "levels": {
+            **{str(level): _level(series, levels.get(level)) for level in Level},
+            "distance_mm": _number(levels.distance_mm),
+            "method": levels.method,
+        },
+        "regions": [_region(item) for item in measurements],
+        "quality": {
+            "verdict": str(quality.verdict),
+            "reasons": [
+                {"code": item.code, "verdict": str(item.verdict), "text": item.text}
+                for item in quality.reasons
+            ],
+            "numbers": {name: _number(value) for name, value in quality.numbers.items()},
+        },
+        "timings_s": {name: _number(value) for name, value in timings_s.items()},
+        "provenance": asdict(provenance),
+        "notes": list(series.notes),
+    }
+
+
+def rejection_document(code: str, reason: str, series_instance_uid: str | None) -> dict[str, Any]:
+    """Return the document of a series that cannot be mapped.
+
+    Parameters
+    ----------
+    code : str
+        Of the ``SeriesError``, for machines.
+    reason : str
+        For people.
+    series_instance_uid : str or None
+        ``None`` where not even that could be read.
+
+    Examples
+    --------
+    >>> rejection_document("geometry", "no position", "1.2.3")["status"]
+    'rejected'
+    """
+    return {
+        "status": "rejected",
+        "series_instance_uid": series_instance_uid,
+        "code": code,
+        "reason": reason,
+    }
+
+
+def _level(series: CtSeries, choice: LevelChoice) -> dict[str, Any]:
+    return {
+        "index": int(choice.index),
+        "sop_instance_uid": str(choice.sop_instance_uid),
+        "runner_up_index": None if choice.runner_up_index is None else int(choice.runner_up_index),
+        "margin": _number(choice.margin),
+        "position_mm": [round(float(value), 3) for value in series.positions_mm[choice.index]],
+    }
+
+
+def _region(item: RegionMeasurement) -> dict[str, Any]:
+    region = item.region_side
+    return {
+        "number": region.number,
+        "region": str(region.region),
+        "side": str(region.side),
+        "level": str(region.level),
+        "slice_index": int(item.slice_index),
+        **{name: _number(getattr(item, name)) for name in _NUMBERS},
+    }
+
+
+def _number(value: float | None) -> float | int | None:
+    """Return a plain number, ``None`` for what JSON cannot hold."""
+    if value is None or not math.isfinite(value):
+        return None
+    return int(value) if isinstance(value, int | np.integer) else round(float(value), 4)
