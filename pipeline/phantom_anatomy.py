@@ -58,8 +58,8 @@ class Build:
 
     def sylvian_mm(self, p: Points) -> HuArray:
         """Half the width of the Sylvian fissure; the left one is wider."""
-        usual = 0.7 + 1.3 * self.atrophy
-        left = 1.3 if self.asymmetry else 0.0
+        usual = 0.4 + 0.9 * self.atrophy
+        left = 0.9 if self.asymmetry else 0.0
         return single(np.where(p.x < 0, usual + left, usual))
 
 
@@ -70,7 +70,7 @@ def vault_size(p: Points) -> HuArray:
     height = np.where(p.z > CENTRE[2], np.float32(70), np.float32(100))
     power = np.float32(2.3)
     total = (np.abs(p.x) / width) ** power
-    total += (np.abs(p.y - CENTRE[1]) / np.float32(80)) ** power
+    total += (np.abs(p.y - CENTRE[1]) / np.float32(77.5)) ** power
     total += (np.abs(p.z - CENTRE[2]) / height) ** power
     return single(np.maximum(total, np.float32(1e-4)) ** (1 / power))
 
@@ -115,12 +115,14 @@ def petrous(f: Points) -> HuArray:
 
 
 _VENTRICLE: Final = (
-    Rod((14.5, 26.5, 11), (6.0, 16, 12), (0.9, 1.9), flat=0.25),  # frontal horn
-    Rod((6.0, 16, 12), (3.4, 3, 13), (1.9, 1.6), flat=0.25),
-    Rod((9.0, 14, 21), (11, -4, 25), (2.2, 2.6), flat=0.5),  # body
-    Rod((11, -4, 25), (17, -27, 26), (2.6, 3.0), flat=0.5),
-    Rod((17, -27, 26), (25, -41, 12), (3.0, 4.0), flat=0.8),  # atrium
-    Rod((25.5, -40, 12), (27, -43, 4), (4.2, 2.8), flat=0.8),
+    Rod((15.5, 26.5, 10), (8.5, 24.0, 11), (0.7, 1.3), flat=0.3),  # frontal horn
+    Rod((8.5, 24.0, 11), (4.0, 16, 12), (1.3, 1.9), flat=0.3),
+    Rod((4.0, 16, 12), (2.6, 3, 13), (1.9, 1.2), flat=0.3),
+    Rod((7.5, 14, 20), (10.5, 2, 25), (2.4, 2.6), flat=0.5),  # body
+    Rod((10.5, 2, 25), (13, -12, 28), (2.6, 2.6), flat=0.5),
+    Rod((13, -12, 28), (17, -27, 26), (2.6, 2.6), flat=0.5),
+    Rod((17, -27, 26), (24, -40, 13), (2.6, 3.6), flat=0.8),  # atrium
+    Rod((24, -39, 13), (27.5, -44, 4), (3.8, 2.8), flat=0.8),
     Rod((28, -41, 4), (33, -20, -11), (2.4, 1.2)),  # temporal horn
     Rod((33, -20, -11), (27, -6, -14), (1.2, 0.8)),
 )
@@ -151,7 +153,7 @@ def third_ventricle(p: Points, build: Build) -> HuArray:
 def caudate(f: Points, build: Build) -> HuArray:
     """Distance to the caudate nucleus, head and body (folded points)."""
     aside = 0.55 * build.ventricle_growth_mm
-    head = ellipsoid(f, (11.2 + aside, 15, 8), (5.6, 10.0, 13), turn_deg=8)
+    head = ellipsoid(f, (10.9 + aside, 14.3, 8), (5.2, 9.3, 13), turn_deg=8)
     body = rods(
         f,
         (
@@ -172,6 +174,8 @@ def _half_plane(f: Points, start: tuple[float, float], end: tuple[float, float])
 _FRONT: Final = (21.5, 18.5)
 _KNEE: Final = (14.5, 2.5)
 _BACK: Final = (28.5, -19.5)
+CAPSULE_MM: Final = 5.4
+"""Thickness of the internal capsule between the nuclei."""
 
 
 def medial_faces(f: Points) -> tuple[HuArray, HuArray]:
@@ -184,7 +188,7 @@ def lentiform(f: Points) -> HuArray:
     front, back = medial_faces(f)
     shrink = 15 * (1 - np.sqrt(np.clip(1 - ((f.z - 4) / 17) ** 2, 0.02, 1)))
     outer = np.hypot(f.x + 3, f.y - 0.5) - 33.8
-    shape = np.maximum(np.maximum(front, back), outer) + 0.55 * shrink
+    shape = -blend_min(blend_min(-front, -back, 3.0), single(-outer), 3.0) + 0.55 * shrink - 0.4
     return single(np.maximum(shape, np.abs(f.z - 4) - 17))
 
 
@@ -192,21 +196,23 @@ def capsule(f: Points) -> HuArray:
     """Distance to the internal capsule: two limbs and the knee between them."""
     front, back = medial_faces(f)
     medial = np.maximum(front, back)
-    ends = np.maximum(f.y - 19.5, -23.5 - f.y)
+    ends = np.maximum(f.y - 21, -24.5 - f.y)
     outer = np.hypot(f.x + 3, f.y - 0.5) - 33.3
-    band = np.maximum(np.maximum(-medial, medial - 5.2), outer)
+    band = np.maximum(np.maximum(-medial, medial - CAPSULE_MM), outer)
     return single(np.maximum(band, ends))
 
 
 def thalamus(f: Points) -> HuArray:
-    """Distance to the thalamus."""
-    return ellipsoid(f, (10.4, -18.0, 7.5), (7.6, 14.5, 11), turn_deg=-22)
+    """Distance to the thalamus, which lies against the capsule's hind limb."""
+    egg = ellipsoid(f, (11.0, -17.0, 7.5), (10.5, 15.5, 11), turn_deg=-24)
+    _, back = medial_faces(f)
+    return single(np.maximum(egg, CAPSULE_MM - back))
 
 
 def insula_surface(f: Points) -> HuArray:
     """Return x of the insula's outer surface, mm."""
     bend = ((f.y + 2) / 27) ** 2 * 6.5 + ((f.z - 4) / 20) ** 2 * 3
-    ripple = 0.8 * np.cos(f.y * np.float32(0.75))
+    ripple = 0.6 * np.cos(f.y * np.float32(0.6) + 0.15 * f.z)
     return single(43.2 - bend + ripple)
 
 
@@ -218,14 +224,15 @@ def insula_reach(f: Points) -> HuArray:
 def sylvian(p: Points, build: Build) -> HuArray:
     """Distance to the Sylvian fissure: over the insula, out to the surface, stem."""
     f = p.folded
-    half = build.sylvian_mm(p)
+    half = build.sylvian_mm(p) * (0.6 + 0.8 * np.exp(-(((f.y - 10) / 14) ** 2)))
     across = f.x - insula_surface(f)
     over = np.maximum(np.abs(across - half) - half, insula_reach(f))
     way = 19 - 0.12 * (f.x - 45) + 1.5 * np.sin(f.x * np.float32(0.35))
     out = np.abs(f.y - way) - 0.8 * half
     out = np.maximum(np.maximum(out, 36 - f.x), np.abs(f.z - 4) - 12)
-    back = np.abs(f.y + 24 + 0.7 * (f.z - 18) - 0.3 * (f.x - 50)) - 0.6 * half
-    back = np.maximum(np.maximum(back, 36 - f.x), np.abs(f.z - 18) - 10)
+    hind = -24 - 0.7 * (f.z - 18) + 0.3 * (f.x - 50) + 1.5 * np.sin(f.x * np.float32(0.4))
+    back = np.maximum(np.abs(f.y - hind) - 0.6 * half, 42 - f.x)
+    back = np.maximum(back, np.abs(f.z - 18) - 9)
     stem = np.abs(f.y - (3 + 0.25 * f.x)) - 0.9 * half
     stem = np.maximum(np.maximum(stem, 8 - f.x), np.abs(f.z + 12) - 6)
     return single(np.minimum.reduce([over, out, back, stem]))

@@ -19,7 +19,7 @@ MUSCLE: Final = 52.0
 TABLE: Final = 1250.0
 DIPLOE: Final = 520.0
 CSF: Final = 7.0
-GREY: Final = 37.0
+GREY: Final = 36.5
 WHITE: Final = 28.5
 DEEP_GREY: Final = 36.5
 DURA: Final = 48.0
@@ -123,7 +123,7 @@ class Head:
         paint(
             hu,
             np.maximum(skin + 5, p.z + 22),
-            MUSCLE - 18 + 30 * self._depth.value(Points(x=f.x * 2, y=p.y * 2, z=p.z)),
+            self._meat(f),
         )
         neck = np.maximum(ellipsoid(f, (20, -75, -75), (34, 26, 40)), skin + 5)
         paint(hu, neck, MUSCLE + 4 * self._cells.value(p))
@@ -142,6 +142,11 @@ class Head:
         turbinates = np.maximum(turbinates, np.abs(np.sin(p.z * 0.35)) - 0.75)
         septum = np.minimum(np.abs(p.x - 0.6 * np.sin(p.y * 0.1)) - 0.9, turbinates)
         paint(hu, np.maximum(septum, nasal), 260.0)
+
+    def _meat(self, f: Points) -> HuArray:
+        """Muscles of the face with fat between them."""
+        grain = self._depth.value(Points(x=f.x * 1.6, y=f.y * 1.6, z=f.z))
+        return single(FAT + (MUSCLE - FAT) * np.clip(0.9 + 1.5 * grain, 0, 1))
 
     def _orbit(self, hu: HuArray, f: Points) -> None:
         paint(hu, Rod((30, 60, -28), (14, 18, -20), (2.2, 2.4)).distance(f), 35.0)
@@ -214,7 +219,7 @@ class Head:
         depth = single(-cavity - build.gap_mm - front)
         core = anatomy.midline_core(p)
         half = 0.7 + 0.6 * build.atrophy + 0.8 * build.atrophy * np.clip(p.y / 40, 0, 1)
-        medial = single(np.where(core > 0, f.x - half, np.hypot(f.x, core) + 1))
+        medial = single(np.where(core > 0, f.x - half, np.float32(30)))
         fissure = self._fold_distance(p, depth, medial, size)
         surface = np.minimum(np.minimum(np.minimum(depth, under - 0.6), medial), fissure)
         surface = np.minimum(surface, anatomy.sylvian(p, build))
@@ -255,19 +260,18 @@ class Head:
         callosum = np.maximum(np.abs(anatomy.midline_core(p) + 2.8) - 2.8, f.x - 14)
         callosum = np.maximum(callosum, 8 - p.z + 0.2 * np.abs(p.y))
         paint(hu, callosum, WHITE)
-        core = np.maximum(anatomy.midline_core(p) + 5, f.x - 2)
-        paint(hu, np.maximum(core, p.z - 20), CSF)
         paint(hu, np.maximum(anatomy.capsule(f), np.abs(p.z - 6) - 14), WHITE)
         rest = np.maximum(np.maximum(f.x - 16, 6 - f.x), np.abs(p.y + 1) - 22)
         paint(hu, np.maximum(rest, np.abs(p.z + 4) - 8), DEEP_GREY - 2)
         paint(hu, anatomy.thalamus(f), DEEP_GREY - 0.5)
         paint(hu, self._cisterns(p, f), CSF)
         paint(hu, anatomy.third_ventricle(p, build), CSF)
-        paint(hu, anatomy.lateral_ventricles(p, build), CSF)
+        ventricles = anatomy.lateral_ventricles(p, build)
+        caps = np.clip(1 - ventricles / 7, 0, 1) * (hu < WHITE + 3)
+        hu -= np.float32(4 * build.atrophy) * caps
+        paint(hu, ventricles, CSF)
         paint(hu, anatomy.caudate(f, build), DEEP_GREY + 0.5)
         paint(hu, anatomy.lentiform(f), DEEP_GREY + 0.5)
-        fornix = np.maximum(f.x - 1.1, np.abs(p.y - 8) - 10)
-        paint(hu, np.maximum(fornix, np.abs(p.z - 14) - 9), WHITE)
         paint(hu, ellipsoid(p, (0, -31.5, 9), (2.2, 3.0, 2.6)), CALCIUM)
         plexus = rods(f, (Rod((23.5, -39, 12), (26, -43, 7), (1.6, 1.8)),))
         if build.asymmetry:
@@ -275,8 +279,8 @@ class Head:
         paint(hu, plexus, CALCIUM)
 
     def _cisterns(self, p: Points, f: Points) -> HuArray:
-        wide = np.clip((p.y + 56) / 22, 0, 1)
-        behind = np.maximum(f.x - 7.5 * wide, np.abs(p.y + 42) - 14)
+        taper = np.clip((p.y + 57) / 24, 0, 1) * np.sqrt(np.clip((-26 - p.y) / 6, 0, 1))
+        behind = np.maximum(f.x - 7.5 * taper, np.abs(p.y + 42) - 16)
         behind = np.maximum(behind, np.abs(p.z - 6) - 9)
         wing = Rod((4, -32, 10), (17, -34, 9), (1.6, 0.7)).distance(f)
         chiasm = ellipsoid(p, (0, -4, -17), (11, 12, 6))
