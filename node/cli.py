@@ -11,6 +11,7 @@ _COMMANDS: Final = {
     "atlas": "node.commands.atlas:atlas",
     "echo": "node.commands.echo:echo",
     "process": "node.commands.process:process",
+    "retry": "node.commands.retry:retry",
     "serve": "node.commands.serve:serve",
     "status": "node.commands.status:status",
 }

@@ -1,0 +1,35 @@
+"""What several commands need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from node.config import NodeConfig, load_config
+from node.errors import ConfigError
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("aspects-node.toml"),
+    show_default=True,
+    help="Configuration file, TOML.",
+)
+"""The option ``--config FILE``."""
+
+
+def read_config(path: Path) -> NodeConfig:
+    """Read the configuration; end with exit code 2 where it is wrong."""
+    try:
+        return load_config(path)
+    except ConfigError as error:
+        fail(str(error))
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Say what is wrong on standard error and end the command."""
+    click.echo(message, err=True)
+    raise SystemExit(code)

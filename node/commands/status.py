@@ -1,0 +1,92 @@
+"""``aspects-node status``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from node.commands.shared import config_option, read_config
+from node.state import IMAGES, DeliveryRecord, SeriesRecord, State, read_records
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def status(config_file: Path, *, as_json: bool) -> None:
+    """List the series and where they stand, the oldest first.
+
+    Works whether the node runs or not.
+    """
+    config = read_config(config_file)
+    folder = config.data_folder / "series"
+    rows = [summary(record, folder / record.key) for record in read_records(folder)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        Console().print(_table(rows))
+
+
+def summary(record: SeriesRecord, folder: Path) -> dict[str, Any]:
+    """Return what is shown of a series.
+
+    Parameters
+    ----------
+    record : SeriesRecord
+    folder : Path
+        Of the series; its images are counted there.
+    """
+    times = [path.stat().st_mtime for path in (folder / IMAGES).iterdir()]
+    latest = record.latest
+    shown = None if record.state is State.RECEIVING else latest
+    return {
+        "series": record.series_uid,
+        "state": record.state,
+        "code": shown.code if shown else "",
+        "reason": shown.reason if shown else "",
+        "quality": shown.quality if shown else "",
+        "images": len(times),
+        "generation": latest.number if latest else 0,
+        "calling_ae": record.calling_ae,
+        "age_s": round(time.time() - max([*times, record.first_received]), 1),
+        "deliveries": {
+            name: _delivery(item) for name, item in (latest.deliveries if latest else {}).items()
+        },
+        "timings_s": shown.timings_s if shown else {},
+    }
+
+
+def _delivery(item: DeliveryRecord) -> dict[str, Any]:
+    return {
+        "state": item.state,
+        "attempts": item.attempts,
+        "next_attempt_s": (
+            None if item.next_attempt is None else round(item.next_attempt - time.time(), 1)
+        ),
+        "code": item.code,
+        "reason": item.reason,
+        "statuses": {name: f"0x{code:04X}" for name, code in item.statuses.items()},
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("Series", "State", "Images", "Age", "Quality", "From", "To", "Why")
+    for row in rows:
+        to = ", ".join(f"{name} {item['state']}" for name, item in row["deliveries"].items())
+        why = ": ".join(part for part in (row["code"], row["reason"]) if part)
+        table.add_row(
+            row["series"] or "-",
+            row["state"],
+            str(row["images"]),
+            f"{row['age_s']:.0f} s",
+            row["quality"],
+            row["calling_ae"],
+            to,
+            why or "; ".join(item["reason"] for item in row["deliveries"].values()),
+        )
+    return table

@@ -1,0 +1,216 @@
+"""The configuration: one TOML file, checked before anything listens."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from atlases.folders import default_data_folder
+from node.errors import ConfigError
+
+# PS3.5, 6.2 "Value Representation (VR)": AE has no backslash and no control characters
+AeTitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$"),
+]
+PeerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    """A table of the file; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Peer(_Section):
+    """Another DICOM application.
+
+    Attributes
+    ----------
+    name : str
+        How commands and logs call it.
+    ae_title, host, port
+        Where it listens.
+    may_send : bool
+        Whether its associations are accepted.
+    destination : bool
+        Whether results of the series it sends go back to it; else they go to
+        the default peer.
+    """
+
+    name: PeerName
+    ae_title: AeTitle
+    host: Annotated[str, StringConstraints(min_length=1)]
+    port: Port
+    may_send: bool = True
+    destination: bool = True
+
+
+class Delivery(_Section):
+    """How often and how long a result is offered to a destination.
+
+    Attributes
+    ----------
+    first_delay_s, factor, longest_delay_s, jitter
+        Delay before attempt n + 1:
+        ``min(first_delay_s * factor ** (n - 1), longest_delay_s)``, times a
+        random number from ``1 - jitter`` to ``1 + jitter``.
+    give_up_after_s : float
+        Age at which a delivery becomes FAILED; ``aspects-node retry`` revives it.
+    timeout_s : float
+        For a connection, and for each answer of the peer.
+    """
+
+    first_delay_s: Seconds = 5.0
+    factor: Annotated[float, Field(ge=1)] = 2.0
+    longest_delay_s: Seconds = 900.0
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    give_up_after_s: Seconds = 7 * 24 * 3600.0
+    timeout_s: Seconds = 30.0
+
+
+class NodeConfig(BaseSettings):
+    """The whole file. ``deploy/aspects-node.example.toml`` explains each key.
+
+    Environment variables ``ASPECTS_NODE_<KEY>`` go before the file.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="ASPECTS_NODE_", env_nested_delimiter="__"
+    )
+
+    ae_title: AeTitle = "ASPECTS"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    data_folder: Path = Field(default_factory=default_data_folder)
+    atlas: PeerName = "aspects-281"
+    atlas_folder: Path | None = None
+    uid_root: Annotated[str, StringConstraints(pattern=r"^[0-2](\.(0|[1-9]\d*))+\.$")] = "2.25."
+    quiet_time_s: Annotated[float, Field(ge=0)] = 2.0
+    longest_quiet_time_s: Seconds = 60.0
+    accept_unknown_callers: bool = True
+    check_called_ae_title: bool = False
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 32
+    max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
+    network_timeout_s: Seconds = 60.0
+    min_free_disk: Annotated[int, Field(ge=0)] = 2 << 30
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    compute_time_limit_s: Seconds = 120.0
+    compute_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    default_peer: PeerName | None = None
+    also_send_to: tuple[PeerName, ...] = ()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    delivery: Delivery = Delivery()
+    peers: tuple[Peer, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment before the file; read nothing else."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @field_validator("peers")
+    @classmethod
+    def _peers_differ(cls, peers: tuple[Peer, ...]) -> tuple[Peer, ...]:
+        for label, values in (
+            ("name", [peer.name for peer in peers]),
+            ("ae_title", [peer.ae_title for peer in peers]),
+        ):
+            if twice := {value for value in values if values.count(value) > 1}:
+                raise ValueError(f"two peers have the same {label}: {', '.join(sorted(twice))}")
+        return peers
+
+    @model_validator(mode="after")
+    def _peers_exist(self) -> Self:
+        names = {peer.name for peer in self.peers}
+        if self.default_peer is not None and self.default_peer not in names:
+            raise ValueError(f"default_peer: there is no [[peers]] with name {self.default_peer!r}")
+        if missing := set(self.also_send_to) - names:
+            raise ValueError(f"also_send_to: there is no [[peers]] with name {min(missing)!r}")
+        return self
+
+    def peer(self, name: str) -> Peer:
+        """Return the peer of that name.
+
+        Raises
+        ------
+        ConfigError
+            There is none.
+        """
+        for peer in self.peers:
+            if peer.name == name:
+                return peer
+        known = ", ".join(peer.name for peer in self.peers) or "none"
+        raise ConfigError(f"there is no peer {name!r} in [[peers]]; known: {known}")
+
+    def peer_of(self, ae_title: str) -> Peer | None:
+        """Return the peer with that AE title, or None."""
+        return next((peer for peer in self.peers if peer.ae_title == ae_title.strip()), None)
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read and check a configuration file.
+
+    Parameters
+    ----------
+    path : Path
+        Relative folders in the file are relative to its own folder.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not TOML, or a key is wrong; one line for
+        each problem, naming the key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    return make_config(values, path)
+
+
+def make_config(values: dict[str, Any], path: Path) -> NodeConfig:
+    """Check the values of a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        A key is wrong; one line for each problem, naming the key.
+    """
+    for key in ("data_folder", "atlas_folder"):
+        if isinstance(values.get(key), str):
+            values = {**values, key: (path.parent / Path(values[key]).expanduser()).resolve()}
+    try:
+        return NodeConfig(**values)
+    except ValidationError as error:
+        lines = (_line(path, item["loc"], item["msg"]) for item in error.errors())
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _line(path: Path, location: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(str(part) for part in location)
+    text = message.removeprefix("Value error, ")
+    return f"{path}: {key}: {text}" if key else f"{path}: {text}"

@@ -1,0 +1,176 @@
+"""Where results go, and when they are offered again."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+
+from node import scu
+from node.config import Delivery, NodeConfig
+from node.errors import ConfigError, PeerError
+from node.state import DeliveryRecord, DeliveryState, Ledger, State, now_s
+from node.status import is_stored
+
+LOG = logging.getLogger(__name__)
+
+
+def destinations(config: NodeConfig, calling_ae: str) -> tuple[str, ...]:
+    """Return the names of the peers that get the results of a series.
+
+    The peer that sent it, known by its AE title, else the default peer; then
+    those of ``also_send_to``.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    calling_ae : str
+        AE title of the application that sent the series.
+    """
+    origin = config.peer_of(calling_ae)
+    first = origin.name if origin is not None and origin.destination else config.default_peer
+    names = [*([first] if first else []), *config.also_send_to]
+    return tuple(dict.fromkeys(names))
+
+
+def delay_s(settings: Delivery, attempts: int, rng: random.Random) -> float:
+    """Return how long to wait after that many failed attempts.
+
+    Examples
+    --------
+    >>> settings = Delivery(first_delay_s=5, factor=2, longest_delay_s=60, jitter=0)
+    >>> [delay_s(settings, attempts, random.Random()) for attempts in (1, 2, 3, 9)]
+    [5.0, 10.0, 20.0, 60.0]
+    """
+    # an exponent beyond 64 would overflow long after the cap is reached
+    exponent = min(attempts - 1, 64)
+    capped = min(settings.first_delay_s * settings.factor**exponent, settings.longest_delay_s)
+    return capped * rng.uniform(1 - settings.jitter, 1 + settings.jitter)
+
+
+@dataclass(slots=True)
+class Deliverer:
+    """Offers results to destinations and keeps the outcome of each object.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    ledger : Ledger
+    rng : random.Random
+        For the jitter.
+    """
+
+    config: NodeConfig
+    ledger: Ledger
+    rng: random.Random
+
+    def attempt(self, key: str, number: int, destination: str) -> float | None:
+        """Offer what the destination does not have yet, once.
+
+        Returns
+        -------
+        float or None
+            Seconds until the next attempt; None when there is nothing more to do.
+        """
+        waiting = self._waiting(key, number, destination)
+        if waiting is None:
+            return None
+        folder = self.ledger.results(key, number)
+
+        def on_object(name: str, status: int) -> None:
+            with self.ledger.change(key) as record:
+                record.generation(number).deliveries[destination].statuses[name] = status
+
+        try:
+            peer = self.config.peer(destination)
+            scu.send(self.config, peer, [folder / name for name in waiting], on_object)
+        except (PeerError, ConfigError) as error:
+            return self._failed(key, number, destination, error)
+        self._delivered(key, number, destination)
+        return None
+
+    def _waiting(self, key: str, number: int, destination: str) -> list[str] | None:
+        """Return the objects to send; None where the delivery is at its end."""
+        with self.ledger.change(key) as record:
+            generation = record.generation(number)
+            delivery = generation.deliveries[destination]
+            if delivery.state is not DeliveryState.WAITING:
+                return None
+            latest = record.latest
+            if latest is not None and latest.number > number and latest.state is not State.QUEUED:
+                delivery.state = DeliveryState.SUPERSEDED
+                generation.state = State.SUPERSEDED
+                return None
+            delivery.attempts += 1
+            delivery.next_attempt = None
+            return [
+                name
+                for name in generation.objects
+                if not (name in delivery.statuses and is_stored(delivery.statuses[name]))
+            ]
+
+    def _failed(
+        self, key: str, number: int, destination: str, error: PeerError | ConfigError
+    ) -> float | None:
+        settings = self.config.delivery
+        with self.ledger.change(key) as record:
+            generation = record.generation(number)
+            delivery = generation.deliveries[destination]
+            delivery.code, delivery.reason = error.code, str(error)
+            delay = delay_s(settings, delivery.attempts, self.rng)
+            given_up = now_s() + delay > delivery.since + settings.give_up_after_s
+            if given_up:
+                delivery.state = DeliveryState.FAILED
+                generation.state = state_after(list(generation.deliveries.values()))
+            else:
+                delivery.next_attempt = now_s() + delay
+        LOG.warning(
+            "delivery_given_up" if given_up else "delivery_failed",
+            extra={
+                "series": record.series_uid,
+                "generation": number,
+                "destination": destination,
+                "attempt": delivery.attempts,
+                "code": error.code,
+                "reason": str(error),
+                "seconds": None if given_up else round(delay, 1),
+            },
+        )
+        return None if given_up else delay
+
+    def _delivered(self, key: str, number: int, destination: str) -> None:
+        with self.ledger.change(key) as record:
+            generation = record.generation(number)
+            delivery = generation.deliveries[destination]
+            delivery.state = DeliveryState.DELIVERED
+            delivery.code = delivery.reason = ""
+            generation.state = state_after(list(generation.deliveries.values()))
+        LOG.info(
+            "delivered",
+            extra={
+                "series": record.series_uid,
+                "generation": number,
+                "destination": destination,
+                "attempt": delivery.attempts,
+                "objects": list(delivery.statuses),
+                "seconds_since_last_image": round(now_s() - generation.last_received, 3),
+            },
+        )
+
+
+def state_after(deliveries: list[DeliveryRecord]) -> State:
+    """Return the state of a generation from those of its deliveries.
+
+    Examples
+    --------
+    >>> state_after([])
+    <State.DONE: 'DONE'>
+    """
+    states = {delivery.state for delivery in deliveries}
+    if DeliveryState.WAITING in states:
+        return State.DELIVERING
+    if DeliveryState.FAILED in states:
+        return State.FAILED
+    if states == {DeliveryState.SUPERSEDED}:
+        return State.SUPERSEDED
+    return State.DONE

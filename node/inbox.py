@@ -1,0 +1,240 @@
+"""From a received object to a file in its series' folder: the file is the ledger.
+
+::
+
+    incoming/<arrival>.dcm              acknowledged, not looked into yet
+    series/<key>/images/<object>.dcm    sorted into its series
+    series/<key>/changed/…              same SOP Instance UID, other bytes
+
+`Inbox.store` runs before the acknowledgement and never decodes; `Inbox.sort`
+runs after it. All names are hashes or counters of ours, never a peer's UID.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+import struct
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from node.errors import StorageError
+from node.files import sync_folder, write_durably
+from node.state import CHANGED, Ledger, SeriesRecord, series_key, short_hash
+
+LOG = logging.getLogger(__name__)
+
+_UNREADABLE: Final = (
+    InvalidDicomError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises on bytes that are no DICOM."""
+
+_TAGS: Final = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One object that was sorted into its series.
+
+    Attributes
+    ----------
+    key : str
+        The series' key.
+    series_uid : str
+    fresh : bool
+        It is new; not a duplicate, and not kept aside.
+    """
+
+    key: str
+    series_uid: str
+    fresh: bool
+
+
+class Inbox:
+    """Takes objects in and sorts them.
+
+    Parameters
+    ----------
+    data_folder : Path
+    ledger : Ledger
+    min_free_disk : int
+        Bytes that must stay free.
+    """
+
+    def __init__(self, data_folder: Path, ledger: Ledger, min_free_disk: int) -> None:
+        self.incoming = data_folder / "incoming"
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        self._ledger = ledger
+        self._min_free_disk = min_free_disk
+        self._counter = itertools.count()
+
+    def has_room(self, size: int = 0) -> bool:
+        """Tell whether an object of this many bytes can be taken."""
+        return shutil.disk_usage(self.incoming).free - size >= self._min_free_disk
+
+    def store(self, meta: bytes, data: bytes) -> Path:
+        """Put a received object on disk; when this returns it is durable.
+
+        Parameters
+        ----------
+        meta : bytes
+            Preamble, prefix and File Meta Information.
+        data : bytes
+            The data set as the peer encoded it.
+
+        Raises
+        ------
+        StorageError
+            There is no room or the write failed; nothing was kept.
+        """
+        if not self.has_room(len(meta) + len(data)):
+            raise StorageError("the disk is nearly full: free space or lower min_free_disk")
+        path = self.incoming / f"{time.time_ns():020d}-{next(self._counter):08d}.dcm"
+        try:
+            write_durably(path, meta, data)
+        except OSError as error:
+            raise StorageError(f"the data folder cannot be written ({error.strerror})") from error
+        return path
+
+    def waiting(self) -> list[Path]:
+        """Return what was acknowledged and not sorted, in order of arrival."""
+        for part in self.incoming.glob("*.part"):
+            part.unlink()  # never acknowledged: the node died while it wrote
+        return sorted(self.incoming.glob("*.dcm"))
+
+    def sort(self, paths: Iterable[Path]) -> list[Arrival | None]:
+        """Move objects into the folders of their series.
+
+        Parameters
+        ----------
+        paths : iterable of Path
+            From `store` or `waiting`.
+
+        Returns
+        -------
+        list of Arrival or None
+            One for each path; None where it was no longer there.
+        """
+        arrivals = [self._sort_one(path) for path in paths]
+        for key in {arrival.key for arrival in arrivals if arrival is not None}:
+            sync_folder(self._ledger.images(key))
+        return arrivals
+
+    def _sort_one(self, path: Path) -> Arrival | None:
+        try:
+            received = path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        head = _read_head(path)
+        series_uid = str(head.get("SeriesInstanceUID", ""))
+        instance = str(head.get("SOPInstanceUID", "")) or path.name
+        # an object without a series stands alone, under its own key
+        key = series_key(series_uid or f"no series: {instance}")
+        self._open_series(key, series_uid, head, received)
+        fresh = self._place(path, key, f"{short_hash(instance.encode())}.dcm")
+        if fresh:
+            self._ledger.touch(key, received, str(head.get("SOPClassUID", "")))
+        return Arrival(key=key, series_uid=series_uid, fresh=fresh)
+
+    def _open_series(self, key: str, series_uid: str, head: Dataset, received: float) -> None:
+        if self._ledger.get(key) is not None:
+            return
+        self._ledger.add(
+            SeriesRecord(
+                key=key,
+                series_uid=series_uid,
+                calling_ae=str(head.get("SourceApplicationEntityTitle", "")),
+                first_received=received,
+                last_received=received,
+            )
+        )
+
+    def _place(self, path: Path, key: str, name: str) -> bool:
+        """Move a file to its place; return False for a duplicate."""
+        target = self._ledger.images(key) / name
+        if not target.exists():
+            self._reopen(key)
+            path.rename(target)
+            return True
+        if _data_hash(path) == _data_hash(target):
+            LOG.info("duplicate", extra={"series": self._series_uid(key), "file": name})
+            path.unlink()
+            return False
+        aside = self._ledger.folder / key / CHANGED
+        aside.mkdir(exist_ok=True)
+        path.rename(aside / f"{target.stem}-{_data_hash(path)}.dcm")
+        LOG.warning("changed_duplicate", extra={"series": self._series_uid(key), "file": name})
+        return False
+
+    def _reopen(self, key: str) -> None:
+        record = self._ledger.get(key)
+        if record is not None and not record.receiving:
+            with self._ledger.change(key) as changed:
+                changed.receiving = True
+            LOG.info("reopened", extra={"series": record.series_uid})
+
+    def _series_uid(self, key: str) -> str:
+        record = self._ledger.get(key)
+        return "" if record is None else record.series_uid
+
+    def rescue(self) -> None:
+        """Send the images of series without a readable record through `sort` again."""
+        known = set(self._ledger.keys_of_all())
+        for folder in self._ledger.folder.iterdir():
+            if folder.name not in known:
+                for image in (folder / "images").glob("*.dcm"):
+                    received = image.stat().st_mtime_ns
+                    arrival = f"{received:020d}-{next(self._counter):08d}.dcm"
+                    image.rename(self.incoming / arrival)
+
+    def refresh(self) -> None:
+        """Set the time of the last image of open series from their files."""
+        for key in self._ledger.keys_of_all():
+            record = self._ledger.get(key)
+            if record is not None and record.receiving:
+                times = [path.stat().st_mtime for path in self._ledger.images(key).iterdir()]
+                with self._ledger.change(key) as changed:
+                    changed.last_received = max([*times, changed.first_received])
+
+
+def _read_head(path: Path) -> Dataset:
+    """Read the few values that sorting needs; empty where the file is no DICOM."""
+    try:
+        head = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        if "SourceApplicationEntityTitle" in head.file_meta:
+            head.add(head.file_meta["SourceApplicationEntityTitle"])
+    except _UNREADABLE:
+        LOG.warning("unreadable_object", extra={"file": path.name})
+        return Dataset()
+    return head
+
+
+def _data_hash(path: Path) -> str:
+    """Hash what the peer sent, without the File Meta Information that we wrote."""
+    content = path.read_bytes()
+    return short_hash(content[_data_offset(content) :])
+
+
+def _data_offset(content: bytes) -> int:
+    # PS3.10, 7.1 "DICOM File Meta Information": (0002,0000) UL comes first and
+    # counts the bytes after itself; 128 preamble, 4 prefix, 12 for the element
+    length = int.from_bytes(content[140:144], "little")
+    return min(144 + length, len(content))

@@ -1,0 +1,172 @@
+"""Verification and Storage SCP: Success only after the file is durable.
+
+References
+----------
+DICOM PS3.4, B "Storage Service Class"; PS3.8, 9.3.4 "A-ASSOCIATE-RJ PDU".
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+from pynetdicom import AE, PYNETDICOM_IMPLEMENTATION_UID, _config, evt
+from pynetdicom.transport import ThreadedAssociationServer
+
+from node.config import NodeConfig
+from node.errors import ConfigError, StorageError
+from node.inbox import Inbox
+from node.presentation import accepted_contexts, prefer_standard
+from node.status import StoreStatus
+
+LOG = logging.getLogger(__name__)
+
+_PREAMBLE: Final = b"\x00" * 128 + b"DICM"
+_REJECTED_TRANSIENT: Final = 0x02
+_BY_PRESENTATION: Final = 0x03
+_LOCAL_LIMIT_EXCEEDED: Final = 0x02
+_REJECTED_PERMANENT: Final = 0x01
+_BY_USER: Final = 0x01
+_CALLING_AE_NOT_RECOGNISED: Final = 0x03
+
+
+class Listener(Protocol):
+    """Who wants to know what arrived."""
+
+    def stored(self, path: Path, association: int) -> None:
+        """Note that an object is on disk."""
+
+    def closed(self, association: int) -> None:
+        """Note that an association is over."""
+
+
+@dataclass(slots=True)
+class Receiver:
+    """The handlers of the acceptor.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    inbox : Inbox
+    listener : Listener
+    """
+
+    config: NodeConfig
+    inbox: Inbox
+    listener: Listener
+
+    def on_connection(self, event: evt.Event) -> None:
+        """Answer small messages at once: no Nagle delay on C-STORE responses."""
+        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def on_request(self, event: evt.Event) -> None:
+        """Refuse an association that cannot be served; order its contexts."""
+        association = event.assoc
+        request = association.requestor.primitive
+        if not self.inbox.has_room():
+            LOG.error("disk_nearly_full", extra={"ae_title": request.calling_ae_title})
+            association.acse.send_reject(
+                _REJECTED_TRANSIENT, _BY_PRESENTATION, _LOCAL_LIMIT_EXCEEDED
+            )
+            association.kill()
+        elif not self._may_send(request.calling_ae_title):
+            LOG.warning("caller_refused", extra={"ae_title": request.calling_ae_title})
+            association.acse.send_reject(_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_NOT_RECOGNISED)
+            association.kill()
+        else:
+            prefer_standard(request.presentation_context_definition_list)
+
+    def on_echo(self, event: evt.Event) -> int:
+        """Answer a C-ECHO."""
+        del event
+        return StoreStatus.SUCCESS
+
+    def on_store(self, event: evt.Event) -> int:
+        """Put the object on disk, then acknowledge it; it is not decoded here."""
+        data = event.encoded_dataset(include_meta=False)
+        if not data:
+            return StoreStatus.CANNOT_UNDERSTAND
+        try:
+            path = self.inbox.store(_meta(event), data)
+        except StorageError as error:
+            LOG.exception("not_stored", extra={"code": error.code, "reason": str(error)})
+            return StoreStatus.OUT_OF_RESOURCES
+        self.listener.stored(path, id(event.assoc))
+        return StoreStatus.SUCCESS
+
+    def on_close(self, event: evt.Event) -> None:
+        """Note the end of an association, however it ended."""
+        self.listener.closed(id(event.assoc))
+
+    def _may_send(self, ae_title: str) -> bool:
+        peer = self.config.peer_of(ae_title)
+        return self.config.accept_unknown_callers if peer is None else peer.may_send
+
+
+def _meta(event: evt.Event) -> bytes:
+    """Encode the File Meta Information, with the sender in it.
+
+    References
+    ----------
+    DICOM PS3.10, 7.1 "DICOM File Meta Information": ``SourceApplicationEntityTitle``
+    (0002,0016) names the AE that the object came from.
+    """
+    meta = FileMetaDataset()
+    meta.FileMetaInformationGroupLength = 0  # set to the true length on writing
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = event.request.AffectedSOPClassUID
+    meta.MediaStorageSOPInstanceUID = event.request.AffectedSOPInstanceUID
+    meta.TransferSyntaxUID = UID(event.context.transfer_syntax)
+    meta.ImplementationClassUID = PYNETDICOM_IMPLEMENTATION_UID
+    meta.SourceApplicationEntityTitle = event.assoc.requestor.ae_title
+    buffer = DicomBytesIO()
+    buffer.write(_PREAMBLE)
+    write_file_meta_info(buffer, meta, enforce_standard=False)
+    return bytes(buffer.getvalue())
+
+
+def start_scp(receiver: Receiver) -> ThreadedAssociationServer:
+    """Listen for associations in threads of their own.
+
+    Returns
+    -------
+    ThreadedAssociationServer
+        ``shutdown()`` stops it.
+
+    Raises
+    ------
+    ConfigError
+        The address cannot be listened on.
+    """
+    config = receiver.config
+    # accept private and unknown SOP classes as storage, whatever they are
+    _config.UNRESTRICTED_STORAGE_SERVICE = True
+    _config.LOG_HANDLER_LEVEL = "none"
+    ae = AE(ae_title=config.ae_title)
+    ae.supported_contexts = accepted_contexts()
+    ae.maximum_associations = config.max_associations
+    ae.maximum_pdu_size = config.max_pdu
+    ae.require_called_aet = config.check_called_ae_title
+    ae.network_timeout = config.network_timeout_s
+    ae.acse_timeout = config.network_timeout_s
+    ae.dimse_timeout = config.network_timeout_s
+    handlers: list[Any] = [
+        (evt.EVT_CONN_OPEN, receiver.on_connection),
+        (evt.EVT_REQUESTED, receiver.on_request),
+        (evt.EVT_C_ECHO, receiver.on_echo),
+        (evt.EVT_C_STORE, receiver.on_store),
+        (evt.EVT_CONN_CLOSE, receiver.on_close),
+    ]
+    try:
+        return ae.start_server((config.host, config.port), block=False, evt_handlers=handlers)
+    except OSError as error:
+        raise ConfigError(
+            f"host, port: cannot listen on {config.host}:{config.port} ({error.strerror})"
+        ) from error

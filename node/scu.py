@@ -1,0 +1,127 @@
+"""C-ECHO and C-STORE to other applications.
+
+References
+----------
+DICOM PS3.7, 9.1.1 "C-STORE service", 9.1.5 "C-ECHO service".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom import Dataset, dcmread
+from pynetdicom import AE, build_context
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification
+
+from node.config import NodeConfig, Peer
+from node.errors import (
+    AssociationAbortedError,
+    AssociationRejectedError,
+    ContextRefusedError,
+    PeerTimeoutError,
+    StoreRefusedError,
+)
+from node.presentation import proposed_contexts
+from node.status import is_stored, meaning_of
+
+OnObject = Callable[[str, int], None]
+"""``on_object(file name, status)``, called after each C-STORE response."""
+
+_REJECT_SOURCES: Final = {1: "user", 2: "ACSE", 3: "presentation"}
+
+
+def echo(config: NodeConfig, peer: Peer) -> None:
+    """Ask a peer whether it is there.
+
+    Raises
+    ------
+    PeerError
+        It is not, or does not want to speak with us.
+    """
+    with _association(config, peer, [build_context(Verification)]) as association:
+        status = association.send_c_echo()
+        if "Status" not in status:
+            raise AssociationAbortedError(f"{peer.name} ended the association during C-ECHO")
+        if status.Status != 0x0000:
+            raise StoreRefusedError(
+                f"{peer.name} answered C-ECHO with 0x{status.Status:04X}", int(status.Status)
+            )
+
+
+def send(config: NodeConfig, peer: Peer, files: Sequence[Path], on_object: OnObject) -> None:
+    """Send objects in one association, in order; stop at the first refusal.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    peer : Peer
+    files : sequence of Path
+        DICOM files, little endian and not compressed.
+    on_object : callable
+        Hears of each response before the next object goes out.
+
+    Raises
+    ------
+    PeerError
+        Not all were stored.
+    """
+    datasets = [dcmread(path) for path in files]
+    contexts = proposed_contexts(str(dataset.SOPClassUID) for dataset in datasets)
+    with _association(config, peer, contexts) as association:
+        for path, dataset in zip(files, datasets, strict=True):
+            _store(association, peer, path.name, dataset, on_object)
+
+
+def _store(association: Any, peer: Peer, name: str, dataset: Dataset, on_object: OnObject) -> None:
+    try:
+        response = association.send_c_store(dataset)
+    except ValueError as error:
+        raise ContextRefusedError(f"{peer.name} does not accept the SOP class of {name}") from error
+    except RuntimeError as error:
+        raise AssociationAbortedError(f"{peer.name} ended the association") from error
+    if "Status" not in response:
+        raise AssociationAbortedError(f"{peer.name} gave no answer for {name}")
+    status = int(response.Status)
+    on_object(name, status)
+    if not is_stored(status):
+        raise StoreRefusedError(
+            f"{peer.name} refused {name}: 0x{status:04X} {meaning_of(status).text}", status
+        )
+
+
+@contextmanager
+def _association(
+    config: NodeConfig, peer: Peer, contexts: list[PresentationContext]
+) -> Iterator[Any]:
+    ae = AE(ae_title=config.ae_title)
+    ae.maximum_pdu_size = config.max_pdu
+    ae.connection_timeout = config.delivery.timeout_s
+    ae.acse_timeout = config.delivery.timeout_s
+    ae.dimse_timeout = config.delivery.timeout_s
+    ae.network_timeout = config.delivery.timeout_s
+    association = ae.associate(peer.host, peer.port, contexts=contexts, ae_title=peer.ae_title)
+    if not association.is_established:
+        raise _no_association(association, peer)
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _no_association(association: Any, peer: Peer) -> Exception:
+    where = f"{peer.name} ({peer.ae_title} at {peer.host}:{peer.port})"
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        source = _REJECT_SOURCES.get(answer.result_source, "unknown")
+        return AssociationRejectedError(
+            f"{where} rejected the association "
+            f"(result {answer.result}, source {source}, reason {answer.diagnostic})"
+        )
+    if association.rejected_contexts:
+        return ContextRefusedError(f"{where} accepts none of the proposed SOP classes")
+    return PeerTimeoutError(f"{where} cannot be reached")

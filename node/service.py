@@ -1,0 +1,219 @@
+"""The node as a whole: what starts, in which order, and how it stops."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import random
+import signal
+import threading
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import atlases
+import node
+import pipeline
+from atlases.catalog import catalog_entry
+from atlases.folders import find_atlas
+from atlases.verify import require_intact
+from node.assembly import Assembly
+from node.config import NodeConfig
+from node.delivery import Deliverer
+from node.errors import ConfigError, NodeError
+from node.inbox import Inbox
+from node.pool import WorkerPool
+from node.scp import Receiver, start_scp
+from node.state import Ledger, series_key
+from node.workflow import Engine, Tools
+
+LOG = logging.getLogger(__name__)
+
+COMPUTE: Final = "node.compute:compute"
+"""The computation that a node runs."""
+
+REQUESTS: Final = "requests"
+"""Folder in which ``aspects-node retry`` leaves its wishes."""
+
+_LOOK_S: Final = 0.5
+_GRACE_S: Final = 5.0
+
+
+class Node:
+    """A running node.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    compute : str
+        ``package.module:function`` of the computation.
+
+    Raises
+    ------
+    ConfigError
+        The node cannot run like this; nothing was started.
+    AtlasError
+        The atlas is missing or altered; the message says what to run.
+    """
+
+    def __init__(self, config: NodeConfig, compute: str = COMPUTE) -> None:
+        require_one_home()
+        self.config = config
+        self._lock = _lock_data_folder(config.data_folder)
+        atlas_folder = checked_atlas(config)
+        ledger = Ledger(config.data_folder / "series")
+        self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
+        self._requests = config.data_folder / REQUESTS
+        self._requests.mkdir(exist_ok=True)
+        self.pool = WorkerPool(
+            compute,
+            workers=config.workers,
+            limit_s=config.compute_time_limit_s,
+            log_level=config.log_level,
+        )
+        tools = Tools(
+            config=config,
+            ledger=ledger,
+            pool=self.pool,
+            # jitter is no secret
+            deliverer=Deliverer(config, ledger, random.Random()),  # noqa: S311
+            atlas_folder=atlas_folder,
+        )
+        self.engine = Engine(tools, config.data_folder)
+        self.assembly = Assembly(
+            self.inbox,
+            ledger,
+            self.engine.submit,
+            quiet_time_s=config.quiet_time_s,
+            longest_quiet_time_s=config.longest_quiet_time_s,
+        )
+        self._server: Any = None
+
+    def start(self) -> None:
+        """Take up unfinished work, then listen.
+
+        Raises
+        ------
+        ConfigError
+            The address cannot be listened on.
+        """
+        self._server = start_scp(Receiver(self.config, self.inbox, self.assembly))
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        self.engine.start()
+        self.assembly.start()
+        LOG.info(
+            "listening",
+            extra={
+                "ae_title": self.config.ae_title,
+                "host": self.config.host,
+                "port": self.config.port,
+                "pid": os.getpid(),
+                "version": metadata.version("aspects-node"),
+            },
+        )
+
+    def _warm_up(self) -> None:
+        try:
+            self.pool.warm_up()
+        except NodeError as error:
+            LOG.exception("workers_not_warm", extra={"code": error.code, "reason": str(error)})
+
+    def look_at_requests(self) -> None:
+        """Do what ``aspects-node retry`` asked for."""
+        for path in self._requests.glob("*.retry"):
+            done = self.engine.retry(path.stem)
+            path.unlink(missing_ok=True)
+            LOG.info("retry" if done else "nothing_to_retry", extra={"file": path.stem})
+
+    def stop(self) -> None:
+        """Stop in order; what is on disk goes on at the next start."""
+        LOG.info("stopping")
+        if self._server is not None:
+            _close_server(self._server)
+            self.assembly.stop()
+            self.engine.stop()
+        self.pool.stop()
+        self._lock.close()
+        LOG.info("stopped")
+
+
+def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    ConfigError, AtlasError
+        Nothing was started.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    this = Node(config, compute)
+    try:
+        this.start()
+        while not stop.wait(_LOOK_S):
+            this.look_at_requests()
+    finally:
+        this.stop()
+
+
+def require_one_home() -> None:
+    """Check that ``node``, ``atlases`` and ``pipeline`` lie in one folder.
+
+    Raises
+    ------
+    ConfigError
+        Another package of that name hides one of ours.
+    """
+    homes = {Path(package.__file__ or "").parent.parent for package in (node, atlases, pipeline)}
+    if len(homes) != 1:
+        folders = ", ".join(sorted(str(home) for home in homes))
+        raise ConfigError(
+            f"node, atlases and pipeline lie in different folders ({folders}): "
+            "install aspects-node in a virtual environment of its own"
+        )
+
+
+def checked_atlas(config: NodeConfig) -> Path:
+    """Return the folder of the configured atlas set, its files verified.
+
+    Raises
+    ------
+    AtlasError
+        It is missing or altered; the message says what to run.
+    """
+    folder = config.atlas_folder or find_atlas(config.atlas, config.data_folder)
+    require_intact(catalog_entry(config.atlas), folder)
+    return folder
+
+
+def _lock_data_folder(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "node.lock").open("w")
+    except OSError as error:
+        raise ConfigError(f"data_folder: {folder} cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise ConfigError(f"data_folder: another node works in {folder}") from error
+    return lock
+
+
+def _close_server(server: Any) -> None:
+    """Take no new associations; let open ones end, for a while."""
+    server.shutdown()
+    deadline = time.monotonic() + _GRACE_S
+    while server.ae.active_associations and time.monotonic() < deadline:
+        time.sleep(0.05)
+    server.ae.shutdown()
+
+
+def request_retry(data_folder: Path, series_uid: str) -> None:
+    """Leave the wish to try a series again; a running node sees it within a second."""
+    folder = data_folder / REQUESTS
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{series_key(series_uid)}.retry").touch()

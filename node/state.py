@@ -1,0 +1,276 @@
+"""What the node knows of each series: one JSON file beside its images.
+
+The files are written durably and can be read while the node runs or not;
+``aspects-node status`` shows them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from node.files import sync_folder, write_durably
+
+RECORD: Final = "record.json"
+IMAGES: Final = "images"
+CHANGED: Final = "changed"
+RESULTS: Final = "results"
+
+
+class State(StrEnum):
+    """Where a series stands."""
+
+    RECEIVING = "RECEIVING"
+    QUEUED = "QUEUED"
+    COMPUTING = "COMPUTING"
+    DELIVERING = "DELIVERING"
+    DONE = "DONE"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    IGNORED = "IGNORED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class DeliveryState(StrEnum):
+    """Where the results stand at one destination."""
+
+    WAITING = "WAITING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class DeliveryRecord(BaseModel):
+    """The results of one generation on their way to one destination.
+
+    Attributes
+    ----------
+    state : DeliveryState
+    since : float
+        Seconds since the epoch at which it began, or was last retried by hand.
+    attempts : int
+    next_attempt : float or None
+        Seconds since the epoch.
+    code, reason : str
+        Of the last failure.
+    statuses : dict of str to int
+        Last C-STORE status of each object.
+    """
+
+    state: DeliveryState = DeliveryState.WAITING
+    since: float
+    attempts: int = 0
+    next_attempt: float | None = None
+    code: str = ""
+    reason: str = ""
+    statuses: dict[str, int] = {}
+
+
+class Generation(BaseModel):
+    """One computation of a series: a fixed list of images and what became of it.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    images : list of str
+        File names in the series' folder of images.
+    state : State
+    complete : float
+        Seconds since the epoch at which the list was fixed.
+    last_received : float
+        Seconds since the epoch of the last image of the list.
+    now : str
+        Date and time that goes into the results, ISO 8601; empty until known.
+    code, reason, quality : str
+    objects : list of str
+        File names of the results, in the order of delivery.
+    timings_s : dict of str to float
+    deliveries : dict of str to DeliveryRecord
+        By the destination's name.
+    """
+
+    number: int
+    images: list[str]
+    state: State = State.QUEUED
+    complete: float
+    last_received: float
+    now: str = ""
+    code: str = ""
+    reason: str = ""
+    quality: str = ""
+    objects: list[str] = []
+    timings_s: dict[str, float] = {}
+    deliveries: dict[str, DeliveryRecord] = {}
+
+
+class SeriesRecord(BaseModel):
+    """One series.
+
+    Attributes
+    ----------
+    key : str
+        Name of its folder: a hash of the SeriesInstanceUID.
+    series_uid : str
+        ``SeriesInstanceUID`` (0020,000E); empty where it could not be read.
+    calling_ae : str
+        AE title of the application that sent the first image.
+    sop_classes : list of str
+    first_received, last_received : float
+        Seconds since the epoch.
+    receiving : bool
+        Images came that belong to no generation yet.
+    generations : list of Generation
+    """
+
+    key: str
+    series_uid: str
+    calling_ae: str
+    sop_classes: list[str] = []
+    first_received: float
+    last_received: float
+    receiving: bool = True
+    generations: list[Generation] = []
+
+    @property
+    def latest(self) -> Generation | None:
+        """The newest generation, or None."""
+        return self.generations[-1] if self.generations else None
+
+    @property
+    def state(self) -> State:
+        """Where the series stands."""
+        if self.receiving or self.latest is None:
+            return State.RECEIVING
+        return self.latest.state
+
+    def generation(self, number: int) -> Generation:
+        """Return a generation by its number.
+
+        Raises
+        ------
+        KeyError
+            There is no such generation.
+        """
+        for generation in self.generations:
+            if generation.number == number:
+                return generation
+        raise KeyError(number)
+
+
+def series_key(series_uid: str) -> str:
+    """Return the name of a series' folder.
+
+    The peer's UID is never a path: it may hold anything.
+
+    Examples
+    --------
+    >>> series_key("1.2.3")
+    '34b7e9dce45b8c8ff2a9bd1b'
+    """
+    return short_hash(series_uid.encode())
+
+
+def short_hash(data: bytes) -> str:
+    """Return the first 96 bits of the SHA-256, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()[:24]
+
+
+class Ledger:
+    """All series of a data folder; safe to use from several threads.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._lock = threading.RLock()
+        self._records = {record.key: record for record in read_records(folder)}
+
+    def keys_of_all(self) -> tuple[str, ...]:
+        """Return the keys of all series."""
+        with self._lock:
+            return tuple(self._records)
+
+    def get(self, key: str) -> SeriesRecord | None:
+        """Return a copy of a series' record, or None."""
+        with self._lock:
+            record = self._records.get(key)
+            return None if record is None else record.model_copy(deep=True)
+
+    def add(self, record: SeriesRecord) -> None:
+        """Take up a new series and make its folders."""
+        with self._lock:
+            for name in (IMAGES, RESULTS):
+                (self.folder / record.key / name).mkdir(parents=True, exist_ok=True)
+            sync_folder(self.folder / record.key)
+            sync_folder(self.folder)
+            self._records[record.key] = record
+            self._write(record)
+
+    @contextmanager
+    def change(self, key: str) -> Iterator[SeriesRecord]:
+        """Change a series' record; it is on disk when the block ends.
+
+        Raises
+        ------
+        KeyError
+            There is no such series.
+        """
+        with self._lock:
+            record = self._records[key].model_copy(deep=True)
+            yield record
+            self._write(record)
+            self._records[key] = record
+
+    def touch(self, key: str, received: float, sop_class: str) -> None:
+        """Note one more image in memory; the image's file is the durable trace."""
+        with self._lock:
+            record = self._records[key]
+            record.last_received = max(record.last_received, received)
+            if sop_class not in record.sop_classes:
+                record.sop_classes.append(sop_class)
+
+    def images(self, key: str) -> Path:
+        """Return the folder of a series' images."""
+        return self.folder / key / IMAGES
+
+    def results(self, key: str, generation: int) -> Path:
+        """Return the folder of a generation's results."""
+        return self.folder / key / RESULTS / f"{generation:04d}"
+
+    def _write(self, record: SeriesRecord) -> None:
+        path = self.folder / record.key / RECORD
+        write_durably(path, record.model_dump_json(indent=1).encode())
+
+
+def read_records(folder: Path) -> list[SeriesRecord]:
+    """Read the records of all series, the oldest first.
+
+    A record that cannot be read is left out; the node makes it again from the
+    images when it starts.
+    """
+    records = []
+    for path in folder.glob(f"*/{RECORD}"):
+        try:
+            records.append(SeriesRecord.model_validate_json(path.read_bytes()))
+        except (ValidationError, OSError):
+            continue
+    return sorted(records, key=lambda record: record.first_received)
+
+
+def now_s() -> float:
+    """Return the seconds since the epoch."""
+    return time.time()

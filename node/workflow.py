@@ -1,0 +1,353 @@
+"""The work on a complete series, as durable steps.
+
+1. *begin*: the list of images is fixed; the date and time of the results too.
+2. *compute*: a worker process writes the results; a crash is tried again.
+3. *deliver*: one workflow for each destination and attempt; a failed attempt
+   enqueues the next one with its delay, so that nobody waits in memory.
+
+Workflow ids are idempotency keys: ``<series>-<generation>``, and
+``<series>-<generation>-<destination>-<attempt>``. After a crash each workflow
+goes on at the step it had reached.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetEnqueueOptions, SetWorkflowID
+
+from node.compute import Ending, Job, Outcome
+from node.config import NodeConfig
+from node.delivery import Deliverer, destinations
+from node.errors import ComputeError, PoolStoppedError, WorkerError
+from node.files import sync_file, sync_folder
+from node.pool import WorkerPool
+from node.state import DeliveryRecord, DeliveryState, Generation, Ledger, State, now_s
+
+LOG = logging.getLogger(__name__)
+
+_VERSION: Final = "1"
+"""Changes when the steps change, so that no old workflow goes on in new steps."""
+
+_COMPUTE_QUEUE: Final = "compute"
+_DELIVERY_QUEUE: Final = "delivery"
+_POLL_S: Final = 0.05
+_DELIVERIES_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the steps work with."""
+
+    config: NodeConfig
+    ledger: Ledger
+    pool: WorkerPool
+    deliverer: Deliverer
+    atlas_folder: Path
+
+
+@DBOS.dbos_class()
+class Workflows(DBOSConfiguredInstance):
+    """The durable steps.
+
+    Parameters
+    ----------
+    tools : Tools
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(config_name="node")
+        self._tools = tools
+
+    @DBOS.workflow(name="process", max_recovery_attempts=None)
+    def process(self, key: str, number: int) -> None:
+        """Compute one generation of a series and hand its results to delivery."""
+        if not self.begin(key, number):
+            return
+        for destination in self.compute(key, number):
+            enqueue_delivery(self, key, number, destination, attempt=1)
+
+    @DBOS.step(name="begin")
+    def begin(self, key: str, number: int) -> bool:
+        """Fix the date and time of the results; return False if superseded."""
+        with self._tools.ledger.change(key) as record:
+            generation = record.generation(number)
+            if record.latest is not generation:
+                generation.state = State.SUPERSEDED
+                return False
+            generation.state = State.COMPUTING
+            generation.now = generation.now or datetime.now().astimezone().isoformat()
+        return True
+
+    @DBOS.step(name="compute")
+    def compute(self, key: str, number: int) -> list[str]:
+        """Compute, keep the outcome, return the destinations of the results."""
+        start = time.monotonic()
+        try:
+            outcome = _run(self._tools, key, number)
+        except PoolStoppedError:
+            raise
+        except (WorkerError, ComputeError, OSError) as error:
+            _keep_failure(self._tools.ledger, key, number, error)
+            return []
+        return _keep_outcome(self._tools, key, number, outcome, time.monotonic() - start)
+
+    @DBOS.workflow(name="deliver", max_recovery_attempts=None)
+    def deliver(self, key: str, number: int, destination: str, attempt: int) -> None:
+        """Offer the results once; on failure enqueue the next attempt."""
+        delay = self.offer(key, number, destination)
+        if delay is not None:
+            enqueue_delivery(self, key, number, destination, attempt + 1, delay)
+
+    @DBOS.step(name="offer")
+    def offer(self, key: str, number: int, destination: str) -> float | None:
+        """Offer the results once; return the delay until the next attempt."""
+        return self._tools.deliverer.attempt(key, number, destination)
+
+
+class Engine:
+    """Starts and stops the workflows.
+
+    Parameters
+    ----------
+    tools : Tools
+    data_folder : Path
+        Holds the engine's SQLite database.
+    """
+
+    def __init__(self, tools: Tools, data_folder: Path) -> None:
+        self._tools = tools
+        url = sqlalchemy.URL.create("sqlite", database=str(data_folder / "work.sqlite"))
+        settings: DBOSConfig = {
+            "name": "aspects-node",
+            "system_database_url": url.render_as_string(),
+            "application_version": _VERSION,
+            "executor_id": "node",
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+        DBOS(config=settings)
+        self._workflows = Workflows(tools)
+
+    def start(self) -> None:
+        """Take up unfinished workflows and accept new ones."""
+        DBOS.launch()
+        DBOS.register_queue(
+            _COMPUTE_QUEUE,
+            worker_concurrency=self._tools.config.workers,
+            polling_interval_sec=_POLL_S,
+            on_conflict="always_update",
+        )
+        DBOS.register_queue(
+            _DELIVERY_QUEUE,
+            worker_concurrency=_DELIVERIES_AT_ONCE,
+            polling_interval_sec=_POLL_S,
+            on_conflict="always_update",
+        )
+
+    def stop(self) -> None:
+        """Stop; what was not finished goes on at the next start."""
+        DBOS.destroy()
+
+    def submit(self, key: str, number: int) -> None:
+        """Enqueue the work on a generation; a second time it does nothing."""
+        with SetWorkflowID(f"{key}-{number}"):
+            DBOS.enqueue_workflow(_COMPUTE_QUEUE, self._workflows.process, key, number)
+
+    def retry(self, key: str) -> bool:
+        """Try again what was rejected or failed, or is waiting for its next attempt.
+
+        Results that exist are offered again as they are; a series without any is
+        computed again from all its images, with the date and time of before.
+
+        Returns
+        -------
+        bool
+            Whether there was something to try again.
+        """
+        record = self._tools.ledger.get(key)
+        latest = None if record is None else record.latest
+        if latest is None or latest.state not in {State.REJECTED, State.FAILED, State.DELIVERING}:
+            return False
+        if latest.objects and latest.deliveries:
+            self._deliver_again(key, latest)
+        elif latest.state is not State.DELIVERING:
+            self._compute_again(key)
+        return True
+
+    def _compute_again(self, key: str) -> None:
+        with self._tools.ledger.change(key) as record:
+            before = record.generations[-1]
+            generation = Generation(
+                number=before.number + 1,
+                images=sorted(path.name for path in self._tools.ledger.images(key).iterdir()),
+                complete=now_s(),
+                last_received=record.last_received,
+                now=before.now,
+            )
+            record.generations.append(generation)
+        self.submit(key, generation.number)
+
+    def _deliver_again(self, key: str, latest: Generation) -> None:
+        for destination, delivery in latest.deliveries.items():
+            attempt = delivery.attempts + 1
+            if delivery.state is DeliveryState.WAITING:
+                identity = _delivery_id(key, latest.number, destination, attempt)
+                DBOS.set_workflow_delay(identity, delay_seconds=0)
+            elif delivery.state is DeliveryState.FAILED:
+                with self._tools.ledger.change(key) as record:
+                    generation = record.generation(latest.number)
+                    generation.state = State.DELIVERING
+                    revived = generation.deliveries[destination]
+                    revived.state, revived.since = DeliveryState.WAITING, now_s()
+                enqueue_delivery(self._workflows, key, latest.number, destination, attempt)
+
+
+def enqueue_delivery(
+    workflows: Workflows,
+    key: str,
+    number: int,
+    destination: str,
+    attempt: int,
+    delay: float | None = None,
+) -> None:
+    """Enqueue one attempt to deliver, after a delay in seconds."""
+    with (
+        SetWorkflowID(_delivery_id(key, number, destination, attempt)),
+        SetEnqueueOptions(delay_seconds=delay),
+    ):
+        DBOS.enqueue_workflow(_DELIVERY_QUEUE, workflows.deliver, key, number, destination, attempt)
+
+
+def _delivery_id(key: str, number: int, destination: str, attempt: int) -> str:
+    return f"{key}-{number}-{destination}-{attempt}"
+
+
+def _run(tools: Tools, key: str, number: int) -> Outcome:
+    """Run the computation, on a fresh process after a crash; put the results in place."""
+    record = tools.ledger.get(key)
+    if record is None:
+        raise ComputeError(f"there is no record of the series {key}")
+    generation = record.generation(number)
+    folder = tools.ledger.results(key, number)
+    part = folder.with_suffix(".part")
+    images = tools.ledger.images(key)
+    job = Job(
+        paths=tuple(images / name for name in generation.images),
+        out=part,
+        atlas_folder=tools.atlas_folder,
+        now=datetime.fromisoformat(generation.now),
+        uid_root=tools.config.uid_root,
+    )
+    outcome = _run_attempts(tools, job, record.series_uid)
+    _put_in_place(part, folder)
+    return outcome
+
+
+def _run_attempts(tools: Tools, job: Job, series_uid: str) -> Outcome:
+    for attempt in range(1, tools.config.compute_attempts + 1):
+        shutil.rmtree(job.out, ignore_errors=True)
+        job.out.mkdir()
+        try:
+            return tools.pool.run(job)
+        except PoolStoppedError:
+            raise
+        except WorkerError as error:
+            LOG.warning(
+                "worker_lost",
+                extra={
+                    "series": series_uid,
+                    "attempt": attempt,
+                    "code": error.code,
+                    "reason": str(error),
+                },
+            )
+            last = error
+    raise last
+
+
+def _put_in_place(part: Path, folder: Path) -> None:
+    for path in part.iterdir():
+        sync_file(path)
+    sync_folder(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _keep_failure(
+    ledger: Ledger, key: str, number: int, error: WorkerError | ComputeError | OSError
+) -> None:
+    code, reason = _explain(error)
+    with ledger.change(key) as record:
+        generation = record.generation(number)
+        generation.state, generation.code, generation.reason = State.FAILED, code, reason
+    LOG.error(
+        "failed",
+        extra={"series": record.series_uid, "generation": number, "code": code, "reason": reason},
+    )
+
+
+def _explain(error: WorkerError | ComputeError | OSError) -> tuple[str, str]:
+    """Return the code and the reason of a failure."""
+    if isinstance(error, OSError):
+        return "storage", f"the results cannot be written ({error.strerror})"
+    return (error.cause_code if isinstance(error, ComputeError) else error.code), str(error)
+
+
+def _keep_outcome(
+    tools: Tools, key: str, number: int, outcome: Outcome, seconds: float
+) -> list[str]:
+    with tools.ledger.change(key) as record:
+        generation = record.generation(number)
+        generation.code, generation.reason = outcome.code, outcome.reason
+        generation.quality = outcome.quality
+        generation.objects = list(outcome.objects)
+        generation.timings_s = dict(outcome.timings_s or {})
+        names = _route(tools.config, record.calling_ae, generation, outcome)
+    LOG.info("computed", extra=_summary(record.series_uid, generation, outcome, seconds))
+    return names
+
+
+def _route(
+    config: NodeConfig, calling_ae: str, generation: Generation, outcome: Outcome
+) -> list[str]:
+    """Set the state and the deliveries; return the destinations."""
+    if outcome.ending is Ending.REJECTED:
+        generation.state = State.REJECTED
+        return []
+    names = list(destinations(config, calling_ae))
+    if not names:
+        generation.state, generation.code = State.FAILED, "no-destination"
+        generation.reason = (
+            f"no [[peers]] with ae_title {calling_ae!r} takes results and no default_peer is set"
+        )
+        return []
+    generation.state = State.DELIVERING
+    generation.deliveries = {name: DeliveryRecord(since=now_s()) for name in names}
+    return names
+
+
+def _summary(
+    series_uid: str, generation: Generation, outcome: Outcome, seconds: float
+) -> dict[str, Any]:
+    return {
+        "series": series_uid,
+        "generation": generation.number,
+        "images": len(generation.images),
+        "ending": outcome.ending,
+        "state": generation.state,
+        "code": generation.code,
+        "reason": generation.reason,
+        "quality": generation.quality,
+        "timings_s": generation.timings_s,
+        "seconds": round(seconds, 3),
+        "seconds_since_last_image": round(now_s() - generation.last_received, 3),
+    }
