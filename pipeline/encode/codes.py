@@ -71,7 +71,6 @@ NO: Final = _sct("373067005", "No")
 ATTENUATION: Final = _dcm("112031", "Attenuation Coefficient")
 DISTANCE: Final = _dcm("121206", "Distance")
 COMMENT: Final = _dcm("121106", "Comment")
-MEASUREMENT_FAILURE: Final = _dcm("114006", "Measurement failure")
 PROCESSING_EQUIPMENT: Final = _dcm("109102", "Processing Equipment")
 DEVICE: Final = _dcm("121007", "Device")
 REPORTED_PROCEDURE: Final = Concept(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import datetime
 from typing import Final
 
@@ -232,8 +233,7 @@ def _correct_geometry(seg: Dataset, series: CtSeries) -> None:
         measures.SliceThickness = f"{of_frames[0]:.6g}"
         return
     for frame, value in zip(frames, of_frames, strict=True):
-        own = Dataset()
-        own.update(measures)
+        own = deepcopy(measures)
         own.SliceThickness = f"{value:.6g}"
         frame.PixelMeasuresSequence = [own]
     del shared.PixelMeasuresSequence

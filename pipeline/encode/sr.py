@@ -273,11 +273,7 @@ def _level_group(
         finding_type=codes.LEVELS.to_code(),
         finding_sites=[FindingSite(anatomic_location=codes.BRAIN.to_code())],
         algorithm_id=_identified(algorithms(sources.provenance)[0], sources.provenance),
-        measurements=[
-            _measurement(codes.MARGIN_GANGLIONIC, levels.ganglionic.margin, codes.ONE),
-            _measurement(codes.MARGIN_SUPRAGANGLIONIC, levels.supraganglionic.margin, codes.ONE),
-            _measurement(codes.DISTANCE, levels.distance_mm, codes.MM),
-        ],
+        measurements=_measurements(_level_numbers(levels)),
         qualitative_evaluations=[
             QualitativeEvaluation(
                 name=codes.QUALITY.to_code(), value=codes.verdict(quality.verdict).to_code()
@@ -299,27 +295,58 @@ def _level_group(
     return group
 
 
-def _measurement(
-    name: Concept,
-    value: float | None,
-    unit: Concept,
-    *,
-    derivation: Concept | None = None,
-    method: Concept | None = None,
-) -> Measurement:
-    """Write a number, or say with a code that there is none."""
-    known = value is not None and math.isfinite(value)
-    measurement = Measurement(
-        name=name.to_code(),
-        value=round(float(value), 4) if value is not None and known else 0.0,
-        unit=unit.to_code(),
-        qualifier=None if known else codes.MEASUREMENT_FAILURE.to_code(),
-        derivation=derivation.to_code() if derivation else None,
-        method=method.to_code() if method else None,
-    )
-    if not known:
-        measurement[0].MeasuredValueSequence = []
-    return measurement
+def _level_numbers(levels: AspectsLevels) -> list[_Number]:
+    lower, upper = levels.ganglionic, levels.supraganglionic
+    return [
+        _Number(name=codes.MARGIN_GANGLIONIC, value=lower.margin, unit=codes.ONE),
+        _Number(name=codes.MARGIN_SUPRAGANGLIONIC, value=upper.margin, unit=codes.ONE),
+        _Number(name=codes.DISTANCE, value=levels.distance_mm, unit=codes.MM),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Number:
+    """A number to report, or the lack of one."""
+
+    name: Concept
+    value: float | None
+    unit: Concept
+    derivation: Concept | None = None
+    method: Concept | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.value is not None and math.isfinite(self.value)
+
+    @property
+    def words(self) -> str:
+        parts = (self.derivation, self.method, self.name)
+        return ", ".join(part.meaning for part in parts if part is not None)
+
+
+def _measurements(numbers: Sequence[_Number]) -> list[Measurement]:
+    """Write the numbers there are; ``_unmeasured`` names the others."""
+    return [
+        Measurement(
+            name=item.name.to_code(),
+            value=round(float(item.value), 4),
+            unit=item.unit.to_code(),
+            derivation=item.derivation.to_code() if item.derivation else None,
+            method=item.method.to_code() if item.method else None,
+        )
+        for item in numbers
+        if item.value is not None and item.known
+    ]
+
+
+def _unmeasured(numbers: Sequence[_Number]) -> list[TextContentItem]:
+    """Name the numbers that are missing.
+
+    An empty Measured Value Sequence with a qualifier would say it in code, but
+    common readers, the encoder's own among them, then fail on the whole report.
+    """
+    missing = [item.words for item in numbers if not item.known]
+    return [_text(f"Not measured: {'; '.join(missing)}.")] if missing else []
 
 
 def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
@@ -341,29 +368,26 @@ def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
     }
     if item.n == 0:
         return _unmapped_group(item, sources, shared)
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
+    numbers = _region_numbers(item)
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_segment=_segment_reference(item, sources),
-        measurements=_region_measurements(item),
+        measurements=_measurements(numbers),
         **shared,
     )
+    group[0].ContentSequence.extend(_unmeasured(numbers))
+    return group
 
 
-def _region_measurements(item: RegionMeasurement) -> list[Measurement]:
-    attenuation = codes.ATTENUATION
+def _region_numbers(item: RegionMeasurement) -> list[_Number]:
+    hu = {"name": codes.ATTENUATION, "unit": codes.HU}
     return [
-        _measurement(codes.AREA, item.area_mm2, codes.MM2),
-        _measurement(attenuation, item.hu_mean, codes.HU, derivation=codes.MEAN),
-        _measurement(attenuation, item.hu_median, codes.HU, derivation=codes.MEDIAN),
-        _measurement(attenuation, item.hu_sd, codes.HU, derivation=codes.STANDARD_DEVIATION),
-        _measurement(
-            attenuation,
-            item.tissue_hu_median,
-            codes.HU,
-            derivation=codes.MEDIAN,
-            method=codes.TISSUE,
-        ),
-        _measurement(codes.SIDE_DIFFERENCE, item.difference_hu, codes.HU),
-        _measurement(codes.SIDE_RATIO, item.ratio, codes.ONE),
+        _Number(name=codes.AREA, value=item.area_mm2, unit=codes.MM2),
+        _Number(value=item.hu_mean, derivation=codes.MEAN, **hu),
+        _Number(value=item.hu_median, derivation=codes.MEDIAN, **hu),
+        _Number(value=item.hu_sd, derivation=codes.STANDARD_DEVIATION, **hu),
+        _Number(value=item.tissue_hu_median, derivation=codes.MEDIAN, method=codes.TISSUE, **hu),
+        _Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU),
+        _Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE),
     ]
 
 
@@ -373,7 +397,6 @@ def _unmapped_group(
     """Say that a region has no pixel: there is no frame to refer to."""
     region = item.region_side
     group = MeasurementsAndQualitativeEvaluations(
-        measurements=[_measurement(codes.AREA, None, codes.MM2)],
         qualitative_evaluations=[
             QualitativeEvaluation(name=codes.MAPPED.to_code(), value=codes.NO.to_code())
         ],
