@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from pipeline.phantom import Phantom, PhantomSpec
+from pipeline.phantom_scan import Phantom, PhantomSpec
 from pipeline.provenance import NewUid
 
 _INTERCEPT: Final = -1024

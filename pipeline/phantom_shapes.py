@@ -75,7 +75,7 @@ def ellipsoid(
     Examples
     --------
     >>> at = [np.array([value], np.float32) for value in (12, 0, 0)]
-    >>> ellipsoid(Points(x=at[0], y=at[1], z=at[2]), (0, 0, 0), (10, 20, 30)).tolist()
+    >>> ellipsoid(Points(x=at[0], y=at[1], z=at[2]), (0, 0, 0), (10, 20, 30)).round(3).tolist()
     [2.0]
     """
     x, y, z = p.x - centre[0], p.y - centre[1], p.z - centre[2]
