@@ -1,75 +1,164 @@
 """Run the pipeline on files and write what it made: shared by CLI and worker."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+import json
+import os
+import time
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, Final
 
+import SimpleITK as sitk
+import torch
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
-class Ending(StrEnum):
-    """How a computation ended."""
+from atlases.read import load_atlas_set
+from node.job import Ending, Job, Outcome
+from pipeline.encode.picture import png_bytes, render_levels
+from pipeline.encode.result_json import rejection_document, result_document
+from pipeline.errors import SeriesError
+from pipeline.localizer.infer import Localizer, WeightsError, load_localizer
+from pipeline.provenance import uid_factory
+from pipeline.run import Parameters, Result, Tools, run
+from pipeline.series import load_series
 
-    DONE = "done"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One series to compute; plain values, so that it can cross processes.
-
-    Attributes
-    ----------
-    paths : tuple of Path
-        DICOM files of one series.
-    out : Path
-        Folder for ``seg.dcm``, ``sr.dcm``, ``levels.png``, ``result.json``;
-        made where it is absent.
-    atlas_folder : Path
-        Folder of an installed atlas set.
-    now : datetime
-        Goes into the objects' dates; with a time zone.
-    age_years : float or None
-        Overrides the age in the files.
-    levels : tuple of int or None
-        Ganglionic and supraganglionic slice as chosen by a person.
-    uid_root : str
-    """
-
-    paths: tuple[Path, ...]
-    out: Path
-    atlas_folder: Path
-    now: datetime
-    age_years: float | None = None
-    levels: tuple[int, int] | None = None
-    uid_root: str = "2.25."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes
-    ----------
-    ending : Ending
-    code, reason : str
-        Why it was rejected; empty when done.
-    quality : str
-        ``"pass"``, ``"warn"`` or ``"fail"`` when done.
-    objects : tuple of str
-        File names in ``out`` to deliver, in order: ``("seg.dcm", "sr.dcm")``.
-    timings_s : dict of str to float
-    """
-
-    ending: Ending
-    code: str = ""
-    reason: str = ""
-    quality: str = ""
-    objects: tuple[str, ...] = ()
-    timings_s: dict[str, float] | None = None
+OBJECTS: Final = ("seg.dcm", "sr.dcm")
+"""What is delivered, in this order: the report refers to the segmentation."""
+_MEDIA_DIRECTORY: Final = UID("1.2.840.10008.1.3.10")
 
 
 def compute(job: Job) -> Outcome:
-    """(being written) never raises a SeriesError: it becomes REJECTED, and result.json is written in either case."""
-    raise NotImplementedError
+    """Map one series and write the results.
+
+    A series that cannot be mapped ends as REJECTED; ``result.json`` is written
+    in either case. Anything else that goes wrong is raised.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    atlases.errors.AtlasError
+        The atlas is missing or altered.
+    """
+    job.out.mkdir(parents=True, exist_ok=True)
+    tools = load_tools(job.atlas_folder)
+    uid: str | None = None
+    start = time.perf_counter()
+    try:
+        datasets = read_datasets(job.paths)
+        uid = str(datasets[0].get("SeriesInstanceUID", "")) if datasets else None
+        series = load_series(datasets)
+        read_s = time.perf_counter() - start
+        result = run(
+            series,
+            tools,
+            Parameters(age_years=job.age_years, levels=job.levels),
+            new_uid=uid_factory(job.uid_root),
+            now=job.now,
+            clock=time.perf_counter,
+        )
+    except SeriesError as error:
+        return _reject(job, error, uid)
+    return _finish(job, result, read_s)
+
+
+def _reject(job: Job, error: SeriesError, uid: str | None) -> Outcome:
+    _write_json(job.out / "result.json", rejection_document(error.code, str(error), uid))
+    return Outcome(ending=Ending.REJECTED, code=error.code, reason=str(error))
+
+
+def _finish(job: Job, result: Result, read_s: float) -> Outcome:
+    start = time.perf_counter()
+    picture = render_levels(
+        result.volume, result.region_map, result.levels, result.quality, result.provenance
+    )
+    _write(job.out / "levels.png", png_bytes(picture))
+    for name, dataset in zip(OBJECTS, (result.seg, result.sr), strict=True):
+        _write_dataset(job.out / name, dataset)
+    timings_s = {"read": read_s, **result.timings_s, "write": time.perf_counter() - start}
+    document = result_document(
+        result.series,
+        result.levels,
+        result.measurements,
+        result.quality,
+        result.provenance,
+        timings_s,
+    )
+    _write_json(job.out / "result.json", document)
+    return Outcome(
+        ending=Ending.DONE,
+        quality=result.quality.verdict,
+        objects=OBJECTS,
+        timings_s=timings_s,
+    )
+
+
+def read_datasets(paths: Iterable[Path]) -> list[Dataset]:
+    """Read the DICOM files among some paths; what is no DICOM file is left out.
+
+    A media directory (DICOMDIR) holds no image and is left out too.
+
+    Returns
+    -------
+    list of pydicom.Dataset
+        In the order of the paths.
+    """
+    datasets: list[Dataset] = []
+    for path in paths:
+        try:
+            dataset = dcmread(path)
+        except InvalidDicomError:
+            continue
+        if dataset.file_meta.get("MediaStorageSOPClassUID") != _MEDIA_DIRECTORY:
+            datasets.append(dataset)
+    return datasets
+
+
+@lru_cache(maxsize=2)
+def load_tools(atlas_folder: Path) -> Tools:
+    """Load atlas and network, once for each process.
+
+    Two threads each for torch and ITK: the stages run one after the other, so
+    that the two pools never compete.
+    """
+    threads = min(2, os.cpu_count() or 1)
+    torch.set_num_threads(threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    return Tools(atlases=load_atlas_set(atlas_folder), localizer=_localizer())
+
+
+def _localizer() -> Localizer | None:
+    try:
+        return load_localizer()
+    except WeightsError:
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write so that a reader sees the old file or the whole new one."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    _write(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _write_dataset(path: Path, dataset: Dataset) -> None:
+    temporary = path.with_suffix(path.suffix + ".part")
+    dataset.save_as(temporary, enforce_file_format=True)
+    temporary.replace(path)

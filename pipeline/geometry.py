@@ -80,7 +80,11 @@ def pixel_affine(
     along_columns, along_rows = np.reshape(np.asarray(image_orientation, dtype=float), (2, 3))
     row_spacing, column_spacing = pixel_spacing
     return np.column_stack(
-        (along_rows * row_spacing, along_columns * column_spacing, np.asarray(image_position, float))
+        (
+            along_rows * row_spacing,
+            along_columns * column_spacing,
+            np.asarray(image_position, float),
+        )
     )
 
 
@@ -129,7 +133,9 @@ class InPlaneView:
             view = view[..., ::-1]
         if self.flip_rows:
             view = view[..., ::-1, :]
-        result: _Array = np.swapaxes(view, -1, -2) if self.transpose else view
+        if self.transpose:
+            view = np.swapaxes(view, -1, -2)
+        result: _Array = view
         return result
 
     def spacing(self, pixel_spacing: tuple[float, float]) -> tuple[float, float]:

@@ -1,9 +1,22 @@
-"""Find the two ASPECTS levels."""
+"""Find the two ASPECTS levels: the network's evidence and the templates' together."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from pipeline.arrays import FloatArray
+from pipeline.errors import CoverageError, GeometryError, IncompleteSeriesError
+from pipeline.localizer.decode import Pick, choose, normalised
 from pipeline.regions import Level
+from pipeline.series import CtSeries
+
+TEMPLATE_SCALE: Final = 0.03
+"""Correlation that makes one slice e times as likely as another."""
+TEMPLATE_WEIGHT: Final = 0.25
+"""Weight of the templates' opinion beside the network's."""
+_MIN_SIMILARITY: Final = 0.2
+_MIN_ROOM_MM: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +32,10 @@ class LevelChoice:
     runner_up_index : int or None
         The next best slice; ``None`` where a person chose.
     margin : float
-        Difference of evidence between the two, 0 to 1; 1 where a person chose.
+        Difference of the two slices' probabilities, 0 to 1; 1 where a person
+        chose.
+    opinions : tuple of (str, int)
+        What each method alone would have chosen: ``("network", 17)``.
     """
 
     level: Level
@@ -27,6 +43,7 @@ class LevelChoice:
     sop_instance_uid: str
     runner_up_index: int | None
     margin: float
+    opinions: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +67,112 @@ class AspectsLevels:
     def get(self, level: Level) -> LevelChoice:
         """Return the choice of one level."""
         return self.ganglionic if level is Level.GANGLIONIC else self.supraganglionic
+
+
+def find_levels(
+    series: CtSeries, similarity: FloatArray, network: FloatArray | None = None
+) -> AspectsLevels:
+    """Choose both levels together.
+
+    Parameters
+    ----------
+    series : CtSeries
+    similarity : numpy.ndarray, shape (2, slice), float64
+        Of each slice with the template of each level, as
+        `pipeline.template_levels.match_templates` gives it.
+    network : numpy.ndarray, shape (2, slice), float64, optional
+        The network's log probabilities.
+
+    Returns
+    -------
+    AspectsLevels
+
+    Raises
+    ------
+    CoverageError
+        A level lies at the edge of the scan or outside.
+    IncompleteSeriesError
+        Slices are missing where a level lies.
+    """
+    templates = normalised(similarity / TEMPLATE_SCALE)
+    evidence = {"template": templates}
+    together = templates
+    if network is not None:
+        evidence = {"network": normalised(network), "template": templates}
+        together = evidence["network"] + TEMPLATE_WEIGHT * templates
+    alone = {name: choose(series.distances_mm, rows) for name, rows in evidence.items()}
+    picks = choose(series.distances_mm, together)
+    for row, (level, pick) in enumerate(zip(Level, picks, strict=True)):
+        _check_inside(series, level, pick, float(similarity[row, pick.index]))
+    choices = [
+        LevelChoice(
+            level=level,
+            index=pick.index,
+            sop_instance_uid=series.sop_instance_uids[pick.index],
+            runner_up_index=pick.runner_up,
+            margin=pick.margin,
+            opinions=tuple((name, both[row].index) for name, both in alone.items()),
+        )
+        for row, (level, pick) in enumerate(zip(Level, picks, strict=True))
+    ]
+    return _both(series, choices[0], choices[1], "+".join(evidence))
+
+
+def levels_by_person(series: CtSeries, ganglionic: int, supraganglionic: int) -> AspectsLevels:
+    """Take the two slices that a person chose.
+
+    Parameters
+    ----------
+    series : CtSeries
+    ganglionic, supraganglionic : int
+        0-based, from inferior to superior.
+
+    Raises
+    ------
+    GeometryError
+        An index is outside the series, or the supraganglionic level is not
+        above the ganglionic.
+    """
+    if not 0 <= ganglionic < supraganglionic < len(series):
+        raise GeometryError(
+            f"series {series.series_instance_uid}: levels {ganglionic} and {supraganglionic} do "
+            f"not fit: 0 <= ganglionic < supraganglionic < {len(series)} is needed, counted from "
+            "inferior to superior"
+        )
+    choices = [
+        LevelChoice(
+            level=level,
+            index=index,
+            sop_instance_uid=series.sop_instance_uids[index],
+            runner_up_index=None,
+            margin=1.0,
+        )
+        for level, index in zip(Level, (ganglionic, supraganglionic), strict=True)
+    ]
+    return _both(series, choices[0], choices[1], "person")
+
+
+def _both(
+    series: CtSeries, ganglionic: LevelChoice, supraganglionic: LevelChoice, method: str
+) -> AspectsLevels:
+    span = series.distances_mm[supraganglionic.index] - series.distances_mm[ganglionic.index]
+    return AspectsLevels(
+        ganglionic=ganglionic,
+        supraganglionic=supraganglionic,
+        distance_mm=float(span),
+        method=method,
+    )
+
+
+def _check_inside(series: CtSeries, level: Level, pick: Pick, similarity: float) -> None:
+    uid = series.series_instance_uid
+    where = series.distances_mm[pick.index]
+    room_mm = min(where - series.distances_mm[0], series.distances_mm[-1] - where)
+    if room_mm < _MIN_ROOM_MM or similarity < _MIN_SIMILARITY:
+        raise CoverageError(
+            f"series {uid}: the {level} level does not lie inside the scan. Send the whole head."
+        )
+    if pick.index in series.gaps or pick.index - 1 in series.gaps:
+        raise IncompleteSeriesError(
+            f"series {uid}: slices are missing next to the {level} level. Send the series again."
+        )

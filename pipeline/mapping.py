@@ -1,11 +1,23 @@
 """Move the atlas regions onto the native slices."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from pipeline.arrays import LabelArray, frozen
-from pipeline.regions import Level
+import numpy as np
+from scipy import ndimage
+
+from pipeline.arrays import FloatArray, HuArray, LabelArray, MaskArray, frozen
+from pipeline.atlas import Atlas
+from pipeline.regions import REGION_SIDES, Level
+from pipeline.registration import Registration
+
+TISSUE_HU: Final = (22.0, 60.0)
+"""Tissue, after smoothing: CSF lies below, calcification above."""
+_TISSUE_SIGMA_MM: Final = 1.0
+_STRAY_SHARE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,3 +50,90 @@ class RegionMap:
     """The regions on both levels."""
 
     levels: Mapping[Level, LevelMap]
+
+
+def map_labels(atlas: Atlas, registration: Registration, brain: MaskArray) -> LabelArray:
+    """Carry the labels of an atlas to a slice.
+
+    Each label is moved as a map of its own by linear interpolation; a pixel
+    gets the label (or the background) that weighs most. The side comes with
+    the label, never from where the pixel lies.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    registration : Registration
+        Of that atlas to the slice.
+    brain : numpy.ndarray, shape (row, column), bool
+        Brain mask of the slice, radiologist's view: no label outside.
+
+    Returns
+    -------
+    numpy.ndarray, shape (row, column), uint8
+        In the radiologist's view.
+    """
+    best = np.full(brain.shape, 0.5, dtype=np.float32)
+    labels = np.zeros(brain.shape, dtype=np.uint8)
+    numbers = [item.number for item in REGION_SIDES if item.level is atlas.level]
+    weights = {number: _moved(atlas.labels == number, registration) for number in numbers}
+    best = 1.0 - np.sum(list(weights.values()), axis=0)
+    for number, weight in weights.items():
+        wins = weight > best
+        labels[wins] = number
+        best = np.where(wins, weight, best)
+    labels[~brain] = 0
+    return _without_strays(labels)
+
+
+def tissue_only(labels: LabelArray, hu: HuArray, spacing_mm: tuple[float, float]) -> LabelArray:
+    """Leave CSF and calcification out of the regions.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray, shape (row, column), uint8
+    hu : numpy.ndarray, shape (row, column), float32
+        The slice on the same grid.
+    spacing_mm : tuple of float
+
+    Returns
+    -------
+    numpy.ndarray, shape (row, column), uint8
+
+    Notes
+    -----
+    A pixel counts as tissue where its HU, smoothed by 1 mm, lies within
+    ``TISSUE_HU``: fresh ischaemia stays in, a sulcus or an old cavity goes.
+    """
+    sigma = tuple(_TISSUE_SIGMA_MM / step for step in spacing_mm)
+    smooth = ndimage.gaussian_filter(hu, sigma)
+    tissue = (smooth >= TISSUE_HU[0]) & (smooth <= TISSUE_HU[1])
+    return np.where(tissue, labels, 0).astype(np.uint8)
+
+
+def _moved(mask: MaskArray, registration: Registration) -> FloatArray:
+    rows, columns = np.nonzero(mask)
+    if rows.size == 0:
+        return np.zeros(registration.atlas_pixels.shape[1:], dtype=np.float32)
+    low = np.array([rows.min(), columns.min()]) - 2
+    high = np.array([rows.max(), columns.max()]) + 3
+    low = np.maximum(low, 0)
+    crop = mask[low[0] : high[0], low[1] : high[1]].astype(np.float32)
+    where = registration.atlas_pixels - low[:, None, None]
+    near = ((where > -1) & (where < np.array(crop.shape)[:, None, None])).all(axis=0)
+    weight = np.zeros(near.shape, dtype=np.float32)
+    weight[near] = ndimage.map_coordinates(crop, where[:, near], order=1, cval=0.0)
+    return weight
+
+
+def _without_strays(labels: LabelArray) -> LabelArray:
+    """Drop the small parts of a region that lie apart from its main part."""
+    kept = labels.copy()
+    for number in np.unique(labels[labels > 0]):
+        parts, count = ndimage.label(labels == number)
+        if count > 1:
+            sizes = np.bincount(parts.ravel())
+            sizes[0] = 0
+            stray = sizes < _STRAY_SHARE * sizes.max()
+            stray[0] = False
+            kept[stray[parts]] = 0
+    return kept

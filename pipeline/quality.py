@@ -1,8 +1,28 @@
-"""Judge whether a mapping may be shown."""
+"""Judge whether a mapping may be shown, by similarity and shape, not by overlap."""
+
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from pipeline.atlas import AgeChoice, AgeFlag
+from pipeline.levels import AspectsLevels, LevelChoice
+from pipeline.measure import RegionMeasurement
+from pipeline.regions import LEFT_OFFSET, Level
+from pipeline.registration import Registration
+
+NCC_WARN: Final = 0.55
+NCC_FAIL: Final = 0.40
+"""Correlation of slice and warped template inside the brain."""
+SD_LOG_JACOBIAN_WARN: Final = 0.35
+SD_LOG_JACOBIAN_FAIL: Final = 0.50
+SCALE_RANGE: Final = (0.70, 1.35)
+ROTATION_DEGREES: Final = 12.0
+AREA_RATIO_RANGE: Final = (0.5, 2.0)
+MARGIN_WARN: Final = 0.15
+DISTANCE_RANGE_MM: Final = (10.0, 32.0)
 
 
 class Verdict(StrEnum):
@@ -48,3 +68,156 @@ class Quality:
     verdict: Verdict
     reasons: tuple[QualityReason, ...]
     numbers: dict[str, float]
+
+
+def judge(
+    levels: AspectsLevels,
+    registrations: Mapping[Level, Registration],
+    measurements: Sequence[RegionMeasurement],
+    age: AgeChoice,
+    *,
+    notes: Sequence[str] = (),
+) -> Quality:
+    """Judge a mapping.
+
+    Parameters
+    ----------
+    levels : AspectsLevels
+    registrations : mapping of Level to Registration
+    measurements : sequence of RegionMeasurement
+        All twenty.
+    age : AgeChoice
+    notes : sequence of str
+        Doubts about the series itself; each becomes a warning.
+
+    Returns
+    -------
+    Quality
+
+    Notes
+    -----
+    Overlap of brain masks is not looked at: it stays high on a wrong level or
+    an upside-down slice, where the correlation inside the brain falls.
+    """
+    reasons = [
+        *(reason for level in Level for reason in _registration_reasons(registrations[level])),
+        *(reason for level in Level for reason in _level_reasons(levels.get(level))),
+        *_distance_reasons(levels),
+        *_area_reasons(measurements),
+        *_age_reasons(age),
+        *(
+            QualityReason(
+                code="series", verdict=Verdict.WARN, text=note[:1].upper() + note[1:] + "."
+            )
+            for note in notes
+        ),
+    ]
+    found = {reason.verdict for reason in reasons}
+    worst = next((item for item in (Verdict.FAIL, Verdict.WARN) if item in found), Verdict.PASS)
+    return Quality(verdict=worst, reasons=tuple(reasons), numbers=_numbers(levels, registrations))
+
+
+def _numbers(
+    levels: AspectsLevels, registrations: Mapping[Level, Registration]
+) -> dict[str, float]:
+    numbers = {"distance_mm": levels.distance_mm}
+    for level, registration in registrations.items():
+        numbers |= {
+            f"{level}_ncc": registration.ncc,
+            f"{level}_sd_log_jacobian": registration.sd_log_jacobian,
+            f"{level}_folds": float(registration.folds),
+            f"{level}_scale_along": registration.affine_scale[0],
+            f"{level}_scale_across": registration.affine_scale[1],
+            f"{level}_rotation_degrees": registration.affine_rotation_degrees,
+            f"{level}_midline_degrees": registration.midline.angle_degrees,
+            f"{level}_asymmetry_hu": registration.midline.asymmetry,
+            f"{level}_margin": levels.get(level).margin,
+        }
+    return numbers
+
+
+def _registration_reasons(registration: Registration) -> Iterator[QualityReason]:
+    level = registration.level
+    if registration.ncc < NCC_WARN:
+        yield QualityReason(
+            code=f"{level}-similarity-low",
+            verdict=Verdict.FAIL if registration.ncc < NCC_FAIL else Verdict.WARN,
+            text=f"The {level} slice is not like the atlas (correlation {registration.ncc:.2f}).",
+        )
+    if registration.folds or registration.sd_log_jacobian > SD_LOG_JACOBIAN_WARN:
+        bad = registration.sd_log_jacobian > SD_LOG_JACOBIAN_FAIL
+        yield QualityReason(
+            code=f"{level}-deformation-strong",
+            verdict=Verdict.FAIL if bad else Verdict.WARN,
+            text=f"The atlas had to be bent strongly on the {level} slice.",
+        )
+    low, high = SCALE_RANGE
+    scales_fit = all(low < scale < high for scale in registration.affine_scale)
+    if not scales_fit or abs(registration.affine_rotation_degrees) > ROTATION_DEGREES:
+        yield QualityReason(
+            code=f"{level}-pose-unusual",
+            verdict=Verdict.FAIL,
+            text=f"Size or turn of the {level} slice against the atlas is out of range.",
+        )
+
+
+def _level_reasons(choice: LevelChoice) -> Iterator[QualityReason]:
+    if choice.margin < MARGIN_WARN and choice.runner_up_index is not None:
+        yield QualityReason(
+            code=f"{choice.level}-level-uncertain",
+            verdict=Verdict.WARN,
+            text=(
+                f"The {choice.level} level may as well be slice {choice.runner_up_index + 1} "
+                f"instead of {choice.index + 1}."
+            ),
+        )
+    chosen = {index for _, index in choice.opinions}
+    if chosen and max(chosen) - min(chosen) > 1:
+        said = ", ".join(f"{name}: slice {index + 1}" for name, index in choice.opinions)
+        yield QualityReason(
+            code=f"{choice.level}-level-disputed",
+            verdict=Verdict.WARN,
+            text=f"The methods disagree on the {choice.level} level ({said}).",
+        )
+
+
+def _distance_reasons(levels: AspectsLevels) -> Iterator[QualityReason]:
+    low, high = DISTANCE_RANGE_MM
+    if not low <= levels.distance_mm <= high:
+        yield QualityReason(
+            code="levels-distance",
+            verdict=Verdict.WARN,
+            text=f"The two levels are {levels.distance_mm:.0f} mm apart; about 20 mm is usual.",
+        )
+
+
+def _area_reasons(measurements: Sequence[RegionMeasurement]) -> Iterator[QualityReason]:
+    by_number = {item.region_side.number: item for item in measurements}
+    empty = [item.region_side.name for item in measurements if item.n == 0]
+    if empty:
+        yield QualityReason(
+            code="regions-empty",
+            verdict=Verdict.FAIL,
+            text=f"No pixel was mapped for {', '.join(empty)}.",
+        )
+    low, high = AREA_RATIO_RANGE
+    for number in range(1, LEFT_OFFSET + 1):
+        right, left = by_number[number], by_number[number + LEFT_OFFSET]
+        if right.n and left.n and not low <= right.area_mm2 / left.area_mm2 <= high:
+            yield QualityReason(
+                code="regions-uneven",
+                verdict=Verdict.WARN,
+                text=f"{right.region_side.region} differs in area from side to side.",
+            )
+
+
+def _age_reasons(age: AgeChoice) -> Iterator[QualityReason]:
+    texts = {
+        AgeFlag.UNKNOWN: "The age is not known; the atlas of {group} years was used.",
+        AgeFlag.OUT_OF_RANGE: "The age is outside the atlas; that of {group} years was used.",
+        AgeFlag.SINGLE_GROUP: "The atlas has one age group only ({group} years).",
+    }
+    if age.flag is not None:
+        yield QualityReason(
+            code=age.flag, verdict=Verdict.WARN, text=texts[age.flag].format(group=age.group)
+        )

@@ -1,0 +1,106 @@
+"""The command ``aspects-node process``: the pipeline without a network."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from atlases.errors import AtlasError
+from atlases.folders import default_data_folder, find_atlas
+from node.compute import Ending, Job, Outcome, compute
+
+_EXIT_REJECTED = 3
+_EXIT_USE = 2
+
+
+class _LevelsType(click.ParamType[tuple[int, int]]):
+    name = "G,S"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        try:
+            ganglionic, supraganglionic = (int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not two slice indices such as 16,20", param, ctx)
+        if not 0 <= ganglionic < supraganglionic:
+            self.fail("0 <= ganglionic < supraganglionic is needed", param, ctx)
+        return ganglionic, supraganglionic
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for seg.dcm, sr.dcm, levels.png and result.json.",
+)
+@click.option("--age", type=click.FloatRange(0, 130), help="Age in years, instead of the images'.")
+@click.option(
+    "--levels",
+    type=_LevelsType(),
+    help="Ganglionic and supraganglionic slice, 0-based from inferior to superior.",
+)
+@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
+)
+@click.option(
+    "--content-time",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S"]),
+    help="UTC date and time for the objects, instead of now; same input, same bytes.",
+)
+def process(
+    folder: Path,
+    out: Path,
+    age: float | None,
+    levels: tuple[int, int] | None,
+    atlas: str,
+    data: Path | None,
+    content_time: datetime | None,
+) -> None:
+    """Map the regions of the head CT in FOLDER and write SEG, SR and a picture.
+
+    Exit status: 0 done, 3 the series was rejected (why is in result.json),
+    2 wrong use or no atlas.
+    """
+    try:
+        atlas_folder = find_atlas(atlas, data or default_data_folder())
+        now = datetime.now(UTC) if content_time is None else content_time.replace(tzinfo=UTC)
+        paths = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+        outcome = compute(
+            Job(
+                paths=tuple(path for path in paths if path.is_file()),
+                out=out,
+                atlas_folder=atlas_folder,
+                now=now,
+                age_years=age,
+                levels=levels,
+            )
+        )
+    except AtlasError as error:
+        Console(stderr=True).print(f"[red]{error}[/red]", soft_wrap=True)
+        sys.exit(_EXIT_USE)
+    _report(outcome, out)
+    if outcome.ending is Ending.REJECTED:
+        sys.exit(_EXIT_REJECTED)
+
+
+def _report(outcome: Outcome, out: Path) -> None:
+    console = Console()
+    if outcome.ending is Ending.REJECTED:
+        Console(stderr=True).print(f"rejected ({outcome.code}): {outcome.reason}", soft_wrap=True)
+        return
+    table = Table(title=f"Quality: {outcome.quality}")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    for stage, seconds in (outcome.timings_s or {}).items():
+        table.add_row(stage, f"{seconds:.2f}")
+    console.print(table)
+    console.print(f"{', '.join(outcome.objects)}, levels.png and result.json are in {out}")

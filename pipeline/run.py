@@ -1,0 +1,281 @@
+"""The method, from a checked series to its DICOM results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+from pydicom import Dataset
+
+from pipeline.age import patient_age_years
+from pipeline.arrays import HuArray, MaskArray
+from pipeline.atlas import AgeChoice, Atlas, AtlasSet
+from pipeline.brain import BrainMethod, extract_brain
+from pipeline.eligibility import Eligibility, check_eligibility, check_metadata
+from pipeline.encode.seg import build_seg
+from pipeline.encode.sr import build_sr
+from pipeline.levels import AspectsLevels, find_levels, levels_by_person
+from pipeline.localizer.infer import Localizer
+from pipeline.mapping import LevelMap, RegionMap, map_labels, tissue_only
+from pipeline.measure import RegionMeasurement, measure
+from pipeline.provenance import Algorithm, NewUid, Provenance
+from pipeline.quality import Quality, judge
+from pipeline.regions import Level
+from pipeline.registration import GREEDY, Registration, register
+from pipeline.series import CtSeries
+from pipeline.template_levels import match_templates
+from pipeline.volume import Volume, to_volume
+
+_SLAB_MM: Final = 5.0
+_LIBRARIES: Final = ("numpy", "scipy", "SimpleITK", "picsl_greedy", "torch", "highdicom", "pydicom")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What may be set from outside.
+
+    Attributes
+    ----------
+    age_years : float or None
+        Overrides the age in the images.
+    levels : tuple of int or None
+        Ganglionic and supraganglionic slice as a person chose them, 0-based
+        from inferior to superior.
+    brain_method : {"skull", "paper"}
+    """
+
+    age_years: float | None = None
+    levels: tuple[int, int] | None = None
+    brain_method: BrainMethod = "skull"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tools:
+    """What the method works with, loaded once by the caller.
+
+    Attributes
+    ----------
+    atlases : AtlasSet
+    localizer : Localizer or None
+        Without it the templates alone find the levels.
+    """
+
+    atlases: AtlasSet
+    localizer: Localizer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """Everything that was found in one series."""
+
+    series: CtSeries
+    volume: Volume
+    eligibility: Eligibility
+    levels: AspectsLevels
+    registrations: dict[Level, Registration]
+    region_map: RegionMap
+    measurements: tuple[RegionMeasurement, ...]
+    quality: Quality
+    provenance: Provenance
+    seg: Dataset
+    sr: Dataset
+    timings_s: dict[str, float]
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    clock: Callable[[], float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        start = self.clock()
+        yield
+        self.seconds[stage] = self.clock() - start
+
+
+def run(
+    series: CtSeries,
+    tools: Tools,
+    parameters: Parameters,
+    *,
+    new_uid: NewUid,
+    now: datetime,
+    clock: Callable[[], float],
+) -> Result:
+    """Map the ASPECTS regions of one series.
+
+    1. Decode the voxels in Hounsfield units (`to_volume`).
+    2. Mask the brain on every slice (`extract_brain`).
+    3. Check that this is a non-contrast head (`check_eligibility`).
+    4. Choose the atlas by age, find the two levels (`find_levels`).
+    5. Register the atlas to each of the two slices (`register`).
+    6. Carry the labels over, on the native grid (`map_labels`).
+    7. Measure the regions (`measure`) and judge the mapping (`judge`).
+    8. Encode SEG and SR (`build_seg`, `build_sr`).
+
+    Parameters
+    ----------
+    series : CtSeries
+    tools : Tools
+    parameters : Parameters
+    new_uid : callable
+        Derives UIDs from strings; see `pipeline.provenance.uid_factory`.
+    now : datetime.datetime
+        Goes into the dates of the objects.
+    clock : callable
+        Monotonic seconds, for the timings alone: they are in no DICOM object.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    SeriesError
+        The series cannot be mapped; the subclass says why.
+    """
+    watch = _Stopwatch(clock)
+    check_metadata(series)
+    with watch.time("decode"):
+        volume = to_volume(series)
+    with watch.time("brain"):
+        brain = extract_brain(volume, method=parameters.brain_method)
+        eligibility = check_eligibility(series, volume, brain)
+    age = _age(series, tools.atlases, parameters)
+    atlases = {level: tools.atlases.get(age.group, level) for level in Level}
+    with watch.time("levels"):
+        levels = _levels(series, volume, brain, tools, atlases, parameters)
+    with watch.time("registration"):
+        registrations = {
+            level: _register(volume, brain, atlases[level], levels.get(level).index)
+            for level in Level
+        }
+    with watch.time("mapping"):
+        region_map = RegionMap(
+            levels={
+                level: _map(volume, brain, atlases[level], registrations[level], levels)
+                for level in Level
+            }
+        )
+        measurements = measure(volume, region_map)
+        quality = judge(levels, registrations, measurements, age, notes=eligibility.notes)
+    provenance = _provenance(series, volume, tools, age, atlases, levels)
+    with watch.time("encode"):
+        seg = build_seg(series, region_map, provenance, new_uid=new_uid, now=now)
+        sr = build_sr(
+            series, levels, measurements, quality, provenance, seg, new_uid=new_uid, now=now
+        )
+    return Result(
+        series=series,
+        volume=volume,
+        eligibility=eligibility,
+        levels=levels,
+        registrations=registrations,
+        region_map=region_map,
+        measurements=measurements,
+        quality=quality,
+        provenance=provenance,
+        seg=seg,
+        sr=sr,
+        timings_s=watch.seconds,
+    )
+
+
+def _age(series: CtSeries, atlases: AtlasSet, parameters: Parameters) -> AgeChoice:
+    given = parameters.age_years
+    return atlases.for_age(patient_age_years(series.datasets[0]) if given is None else given)
+
+
+def _levels(
+    series: CtSeries,
+    volume: Volume,
+    brain: MaskArray,
+    tools: Tools,
+    atlases: dict[Level, Atlas],
+    parameters: Parameters,
+) -> AspectsLevels:
+    if parameters.levels is not None:
+        return levels_by_person(series, *parameters.levels)
+    match = match_templates(volume, brain, list(atlases.values()))
+    network = None
+    if tools.localizer is not None:
+        network = tools.localizer.evidence(volume).log_evidence
+    return find_levels(series, match.similarity, network)
+
+
+def _register(volume: Volume, brain: MaskArray, atlas: Atlas, index: int) -> Registration:
+    view = volume.view
+    slab = _slab(volume, index)
+    return register(
+        view.apply(slab), view.apply(brain[index]), view.spacing(volume.pixel_spacing_mm), atlas
+    )
+
+
+def _slab(volume: Volume, index: int) -> HuArray:
+    """Average thin slices around one to about 5 mm: less noise, same place."""
+    reach = max(0.0, (_SLAB_MM - float(volume.slice_thickness_mm[index])) / 2)
+    near = np.abs(volume.distances_mm - volume.distances_mm[index]) <= reach
+    return np.asarray(volume.voxels[near].mean(axis=0), dtype=np.float32)
+
+
+def _map(
+    volume: Volume,
+    brain: MaskArray,
+    atlas: Atlas,
+    registration: Registration,
+    levels: AspectsLevels,
+) -> LevelMap:
+    index = levels.get(atlas.level).index
+    view = volume.view
+    labels = view.undo(map_labels(atlas, registration, view.apply(brain[index])))
+    return LevelMap(
+        level=atlas.level,
+        slice_index=index,
+        labels=np.ascontiguousarray(labels),
+        tissue=tissue_only(labels, _slab(volume, index), volume.pixel_spacing_mm),
+    )
+
+
+def _provenance(
+    series: CtSeries,
+    volume: Volume,
+    tools: Tools,
+    age: AgeChoice,
+    atlases: dict[Level, Atlas],
+    levels: AspectsLevels,
+) -> Provenance:
+    digest = hashlib.sha256("\n".join(series.sop_instance_uids).encode())
+    digest.update(volume.voxels.tobytes())
+    return Provenance(
+        input_sha256=digest.hexdigest(),
+        atlas_name=tools.atlases.name,
+        atlas_version=tools.atlases.version,
+        atlas_sha256=hashlib.sha256(
+            "".join(atlas.sha256 for atlas in atlases.values()).encode()
+        ).hexdigest(),
+        age_group=age.group.value,
+        age_years=age.years,
+        age_flag=age.flag,
+        levels_by="person" if levels.method == "person" else "method",
+        algorithms=(*_level_algorithms(tools, levels), GREEDY),
+        libraries={name: version(name) for name in _LIBRARIES},
+    )
+
+
+def _level_algorithms(tools: Tools, levels: AspectsLevels) -> Iterator[Algorithm]:
+    if "network" in levels.method and tools.localizer is not None:
+        yield Algorithm(
+            name=f"ASPECTSLoc-Net {tools.localizer.name}",
+            version=tools.localizer.sha256[:12],
+            family="artificial-intelligence",
+            sha256=tools.localizer.sha256,
+        )
+    if "template" in levels.method:
+        yield Algorithm(name="template matching", version="1", family="image-processing")
