@@ -88,15 +88,28 @@ _TABLE: Final[tuple[tuple[Region, Level, str, tuple[int, int, int]], ...]] = (
     (Region.M1, Level.GANGLIONIC, "Anterior MCA cortex, ganglionic level", (0, 158, 115)),
     (Region.M2, Level.GANGLIONIC, "Lateral MCA cortex, ganglionic level", (213, 94, 0)),
     (Region.M3, Level.GANGLIONIC, "Posterior MCA cortex, ganglionic level", (0, 114, 178)),
-    (Region.M4, Level.SUPRAGANGLIONIC, "Anterior MCA cortex, supraganglionic level", (102, 194, 60)),
-    (Region.M5, Level.SUPRAGANGLIONIC, "Lateral MCA cortex, supraganglionic level", (250, 120, 110)),
-    (Region.M6, Level.SUPRAGANGLIONIC, "Posterior MCA cortex, supraganglionic level", (120, 110, 240)),
+    (
+        Region.M4,
+        Level.SUPRAGANGLIONIC,
+        "Anterior MCA cortex, supraganglionic level",
+        (102, 194, 60),
+    ),
+    (
+        Region.M5,
+        Level.SUPRAGANGLIONIC,
+        "Lateral MCA cortex, supraganglionic level",
+        (250, 120, 110),
+    ),
+    (
+        Region.M6,
+        Level.SUPRAGANGLIONIC,
+        "Posterior MCA cortex, supraganglionic level",
+        (120, 110, 240),
+    ),
 )
 
 REGION_SIDES: Final[tuple[RegionSide, ...]] = tuple(
-    RegionSide(
-        number=index + offset, region=region, side=side, level=level, title=title, rgb=rgb
-    )
+    RegionSide(number=index + offset, region=region, side=side, level=level, title=title, rgb=rgb)
     for side, offset in ((Side.RIGHT, 0), (Side.LEFT, LEFT_OFFSET))
     for index, (region, level, title, rgb) in enumerate(_TABLE, start=1)
 )
