@@ -49,7 +49,7 @@ class Build:
     @property
     def sulcus_mm(self) -> float:
         """Half the width of a sulcus at the surface."""
-        return 0.35 + 0.95 * self.atrophy
+        return 0.45 + 1.0 * self.atrophy
 
     @property
     def gap_mm(self) -> float:
@@ -65,10 +65,10 @@ class Build:
 
 def vault_size(p: Points) -> HuArray:
     """Return 0 at the centre of the cranial cavity, 1 on the vault's inner table."""
-    spread = np.where(p.y > -24, np.float32(30), np.float32(44))
+    spread = np.where(p.y > -24, np.float32(36), np.float32(60))
     width = 58.5 + 9.5 * np.exp(-(((p.y + 24) / spread) ** 2))
     height = np.where(p.z > CENTRE[2], np.float32(70), np.float32(100))
-    power = np.float32(2.3)
+    power = np.float32(2.45)
     total = (np.abs(p.x) / width) ** power
     total += (np.abs(p.y - CENTRE[1]) / np.float32(77.5)) ** power
     total += (np.abs(p.z - CENTRE[2]) / height) ** power

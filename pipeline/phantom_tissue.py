@@ -25,6 +25,7 @@ DEEP_GREY: Final = 36.5
 DURA: Final = 48.0
 BLOOD_POOL: Final = 50.0
 CALCIUM: Final = 150.0
+HEADREST: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +59,7 @@ class Head:
         self._build = build
         self._blood = 190.0 if contrast else BLOOD_POOL
         self._bleed = bleed
-        self._folds = Waves.make(build.seed + 1, 25.0, 9)
+        self._folds = Waves.make(build.seed + 1, 21.0, 9)
         self._medial_folds = Waves.make(build.seed + 2, 30.0, 7)
         self._depth = Waves.make(build.seed + 3, 45.0, 5)
         self._cells = Waves.make(build.seed + 4, 7.0, 9)
@@ -67,7 +68,7 @@ class Head:
     def hu(self, points: Points) -> HuArray:
         """Return Hounsfield units, shape (n,), float32."""
         hu = np.full_like(points.x, AIR)
-        near = points.within((-92, -125, -125), (92, 125, 105))
+        near = points.within((-104, -125, -125), (104, 125, 105))
         p = points.take(near)
         part = np.full_like(p.x, AIR)
         size = anatomy.vault_size(anatomy.with_petalia(p, self._build))
@@ -96,6 +97,7 @@ class Head:
             + 2.5 * np.exp(-((p.y + 95) ** 2 + p.x**2) / 300)
         )
         skin = self._skin(f, p, vault)
+        paint(hu, self._headrest(p), HEADREST)
         paint(hu, skin, SKIN)
         paint(hu, skin + 1.8, FAT)
         muscle = np.maximum(np.abs(vault - thick - 4) - 3.0, np.hypot(p.y - 5, p.z + 18) - 36)
@@ -110,12 +112,17 @@ class Head:
         if len(hu) and float(p.z.min()) < 20:
             self._base(hu, p, depth, skin)
 
+    def _headrest(self, p: Points) -> HuArray:
+        """Distance to the shell in which the head lies."""
+        shell = np.abs(100 * (np.hypot(p.x / 98, (p.y + 12) / 106) - 1)) - 1.2
+        return single(np.maximum(shell, p.y - 5 + 0.3 * p.z))
+
     def _skin(self, f: Points, p: Points, vault: HuArray) -> HuArray:
         taper = np.clip(-(p.z + 25) / 60, 0, 1)
         scalp = single(vault - 13.0 + 14 * taper)
         face = ellipsoid(f, (0, 28, -48), (66, 62, 62))
         nose = ellipsoid(f, (0, 92, -42), (13, 14, 20))
-        neck = ellipsoid(f, (0, -42, -100), (60, 62, 70))
+        neck = ellipsoid(f, (0, -46, -100), (62, 70, 80))
         return blend_min(blend_min(scalp, blend_min(face, nose, 8), 8), neck, 12)
 
     def _face(self, hu: HuArray, p: Points, skin: HuArray) -> None:
@@ -125,13 +132,15 @@ class Head:
             np.maximum(skin + 5, p.z + 22),
             self._meat(f),
         )
-        neck = np.maximum(ellipsoid(f, (20, -75, -75), (34, 26, 40)), skin + 5)
-        paint(hu, neck, MUSCLE + 4 * self._cells.value(p))
+        neck = np.maximum(ellipsoid(f, (22, -82, -76), (38, 32, 42)), skin + 5)
+        paint(hu, neck, self._meat(f))
         zygoma = Rod((52, 60, -40), (68, 12, -40), (4.5, 3.5)).distance(f)
         jaw = Rod((50, 5, -45), (46, -2, -95), (5.5, 5)).distance(f)
         orbit = ellipsoid(f, (31, 48, -27), (19, 27, 16), turn_deg=-14)
-        cheek = ellipsoid(f, (27, 50, -57), (19, 21, 19))
-        cheek = np.maximum(cheek, 1.6 - orbit)
+        cheek = ellipsoid(f, (27, 50, -57), (18, 20, 19)) + 2.5 * self._depth.value(f)
+        cheek = np.maximum(
+            single(np.maximum(cheek, 1.6 - orbit)), 0.6 * (f.x - 32) + 0.8 * (f.y - 62)
+        )
         nasal = ellipsoid(f, (0, 48, -42), (18, 36, 26))
         nasal = np.maximum(nasal, 1.6 - np.minimum(orbit, cheek))
         roof = np.maximum(np.minimum(np.minimum(orbit, cheek), nasal) - 2.6, skin + 5)
@@ -147,8 +156,10 @@ class Head:
 
     def _meat(self, f: Points) -> HuArray:
         """Muscles of the face with fat between them."""
-        grain = self._depth.value(Points(x=f.x * 1.6, y=f.y * 1.6, z=f.z))
-        return single(FAT + (MUSCLE - FAT) * np.clip(0.9 + 1.5 * grain, 0, 1))
+        grain = self._depth.value(Points(x=f.x * 2.2, y=f.y * 2.2, z=f.z))
+        return single(
+            FAT + (MUSCLE - FAT) * np.clip(1.0 + 1.2 * grain, 0, 1) - 8 * np.sin(grain * 4)
+        )
 
     def _orbit(self, hu: HuArray, f: Points) -> None:
         paint(hu, Rod((30, 60, -28), (14, 18, -20), (2.2, 2.4)).distance(f), 35.0)
@@ -244,7 +255,7 @@ class Head:
         inner = self._medial_folds.sheet_distance(
             Points(x=q.x * np.float32(0.5), y=q.y + 3 * np.sin(q.x * 0.3), z=q.z + wander)
         )
-        variety = 1 + 0.35 * self._depth.value(on_shell)
+        variety = np.clip(0.9 + 0.35 * self._depth.value(on_shell), 0.3, 1.25)
         away[near] = np.minimum(self._gap(outer, d, 15 * variety), self._gap(inner, m, 9 * variety))
         return away
 
