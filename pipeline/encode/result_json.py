@@ -78,7 +78,7 @@ def result_document(
             "numbers": {name: _number(value) for name, value in quality.numbers.items()},
         },
         "timings_s": {name: _number(value) for name, value in timings_s.items()},
-        "provenance": asdict(provenance),
+        "provenance": _provenance(provenance),
         "notes": list(series.notes),
     }
 
@@ -128,6 +128,14 @@ def _region(item: RegionMeasurement) -> dict[str, Any]:
         "slice_index": int(item.slice_index),
         **{name: _number(getattr(item, name)) for name in _NUMBERS},
     }
+
+
+def _provenance(provenance: Provenance) -> dict[str, Any]:
+    plain = asdict(provenance)
+    plain["algorithms"] = [
+        {**item, "parameters": list(item["parameters"])} for item in plain["algorithms"]
+    ]
+    return plain
 
 
 def _number(value: float | None) -> float | int | None:

@@ -48,6 +48,11 @@ OF_ANONYMOUS_SOURCE = {
         r"Warning - Value dubious for this VR - \(0x0010,0x0010\) PN Patient's Name .*"
     ),
 }
+# it takes the Accession Number nested in Referenced Request Sequence for that of the study
+ACCEPTED_BY_DCENTVFY = (
+    r"Warning - Different information entities for attribute - "
+    r"Element=<AccessionNumber> IE <Series> versus <Study> for file"
+)
 
 needs_real_ct = pytest.mark.skipif(
     not (SHARED_DATA / "ct-ge").is_dir(), reason="the real CT is not here"
@@ -107,7 +112,7 @@ def test_dcentvfy_finds_the_same_patient_and_study(tmp_path: Path) -> None:
     series = ct_series()
     images = [saved(tmp_path, f"{index}.dcm", image) for index, image in enumerate(series.datasets)]
     said = output("dcentvfy", *images, *saved_pair(tmp_path, series, ()))
-    assert said.strip() == ""
+    assert not [line for line in said.splitlines() if not re.match(ACCEPTED_BY_DCENTVFY, line)]
 
 
 @needs("dsrdump")
