@@ -17,23 +17,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Final
 
-from node.compute import Job, Outcome
 from node.errors import (
     ComputeError,
     PoolStoppedError,
     WorkerCrashedError,
     WorkerTimeoutError,
 )
+from node.job import Job, Outcome
 from pipeline.errors import PipelineError
 
 LOG = logging.getLogger(__name__)
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
-_WARM: Final = ("pydicom", "numpy", "SimpleITK", "highdicom", "picsl_greedy")
+_WARM_LIMIT_S: Final = 300.0
 
 Compute = Callable[[Job], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a worker process needs to begin."""
+
+    compute: str
+    atlas_folder: Path
+    log_level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +61,12 @@ def load_compute(path: str) -> Compute:
     return compute
 
 
-def _warm_up(path: str) -> Compute:
-    """Import now what the first series would else wait for."""
-    compute = load_compute(path)
-    for name in _WARM:
-        importlib.import_module(name)
+def _warm_up(start: _Start) -> Compute:
+    """Import and load now what the first series would else wait for."""
+    compute = load_compute(start.compute)
+    module = importlib.import_module(start.compute.partition(":")[0])
+    if load_tools := getattr(module, "load_tools", None):
+        load_tools(start.atlas_folder)
     return compute
 
 
@@ -77,15 +88,15 @@ def _attempt(compute: Compute, job: Job) -> Outcome | _Failure:
         return _Failure("internal", f"{type(error).__name__} in the computation")
 
 
-def _work(path: str, pipe: Connection, lifeline: Connection, log_level: str) -> None:
+def _work(start: _Start, pipe: Connection, lifeline: Connection) -> None:
     """Run jobs until the pipe closes: the main function of a worker process."""
     from node.logs import set_up_logs
 
-    set_up_logs(log_level)
+    set_up_logs(start.log_level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-    compute = _warm_up(path)
+    compute = _warm_up(start)
     pipe.send(None)
     while True:
         try:
@@ -98,11 +109,11 @@ def _work(path: str, pipe: Connection, lifeline: Connection, log_level: str) -> 
 class _Worker:
     """One process and the node's ends of its pipes."""
 
-    def __init__(self, path: str, log_level: str) -> None:
+    def __init__(self, start: _Start) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
         lifeline, self._lifeline = _SPAWN.Pipe(duplex=False)
         self._process = _SPAWN.Process(
-            target=_work, args=(path, theirs, lifeline, log_level), name="worker", daemon=True
+            target=_work, args=(start, theirs, lifeline), name="worker", daemon=True
         )
         self._process.start()
         theirs.close()
@@ -117,7 +128,7 @@ class _Worker:
     def await_warm(self) -> None:
         """Wait until the process has imported what it needs."""
         if not self._is_warm:
-            self._receive(None)
+            self._receive(_WARM_LIMIT_S)
             self._is_warm = True
 
     def run(self, job: Job, limit_s: float) -> Outcome | _Failure:
@@ -129,7 +140,7 @@ class _Worker:
         answer: Outcome | _Failure = self._receive(limit_s)
         return answer
 
-    def _receive(self, limit_s: float | None) -> Any:
+    def _receive(self, limit_s: float) -> Any:
         if not self._pipe.poll(limit_s):
             raise WorkerTimeoutError(f"the computation took more than {limit_s:g} s")
         try:
@@ -157,13 +168,16 @@ class WorkerPool:
     workers : int
     limit_s : float
         A job that takes longer is stopped.
+    atlas_folder : Path
+        Loaded by each worker when it starts.
     log_level : str
     """
 
-    def __init__(self, compute: str, *, workers: int, limit_s: float, log_level: str) -> None:
-        self._compute = compute
+    def __init__(
+        self, compute: str, *, workers: int, limit_s: float, atlas_folder: Path, log_level: str
+    ) -> None:
+        self._start = _Start(compute, atlas_folder, log_level)
         self._limit_s = limit_s
-        self._log_level = log_level
         self._idle: queue.Queue[_Worker | None] = queue.Queue()
         self._all: set[_Worker] = set()
         self._lock = threading.Lock()
@@ -174,7 +188,7 @@ class WorkerPool:
     def _add(self) -> None:
         with self._lock:
             if not self._is_stopping:
-                worker = _Worker(self._compute, self._log_level)
+                worker = _Worker(self._start)
                 self._all.add(worker)
                 self._idle.put(worker)
 

@@ -103,7 +103,12 @@ class Receiver:
 
     def on_close(self, event: evt.Event) -> None:
         """Note the end of an association, however it ended."""
-        self.listener.closed(id(event.assoc))
+        association = event.assoc
+        if association.requestor.primitive is None:
+            # closed before it asked for anything, as a health check does: its
+            # thread would wait for the request until the time-out
+            association.dul.to_user_queue.put(None)
+        self.listener.closed(id(association))
 
     def _may_send(self, ae_title: str) -> bool:
         peer = self.config.peer_of(ae_title)

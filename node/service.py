@@ -71,6 +71,7 @@ class Node:
             compute,
             workers=config.workers,
             limit_s=config.compute_time_limit_s,
+            atlas_folder=atlas_folder,
             log_level=config.log_level,
         )
         tools = Tools(
@@ -207,9 +208,13 @@ def _close_server(server: Any) -> None:
     """Take no new associations; let open ones end, for a while."""
     server.shutdown()
     deadline = time.monotonic() + _GRACE_S
-    while server.ae.active_associations and time.monotonic() < deadline:
+    while _is_busy(server) and time.monotonic() < deadline:
         time.sleep(0.05)
     server.ae.shutdown()
+
+
+def _is_busy(server: Any) -> bool:
+    return any(association.is_established for association in server.active_associations)
 
 
 def request_retry(data_folder: Path, series_uid: str) -> None:

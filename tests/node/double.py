@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from node.compute import Ending, Job, Outcome
+from node.job import Ending, Job, Outcome
 from pipeline.errors import EncodingError
 from pipeline.provenance import uid_factory
 

@@ -1,0 +1,73 @@
+"""What goes to a worker process and what comes back; light to import.
+
+The node itself never loads the libraries of the computation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class Ending(StrEnum):
+    """How a computation ended."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One series to compute; plain values, so that it can cross processes.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        DICOM files of one series.
+    out : Path
+        Folder for ``seg.dcm``, ``sr.dcm``, ``levels.png``, ``result.json``;
+        made where it is absent.
+    atlas_folder : Path
+        Folder of an installed atlas set.
+    now : datetime
+        Goes into the objects' dates; with a time zone.
+    age_years : float or None
+        Overrides the age in the files.
+    levels : tuple of int or None
+        Ganglionic and supraganglionic slice as chosen by a person.
+    uid_root : str
+    """
+
+    paths: tuple[Path, ...]
+    out: Path
+    atlas_folder: Path
+    now: datetime
+    age_years: float | None = None
+    levels: tuple[int, int] | None = None
+    uid_root: str = "2.25."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes
+    ----------
+    ending : Ending
+    code, reason : str
+        Why it was rejected; empty when done.
+    quality : str
+        ``"pass"``, ``"warn"`` or ``"fail"`` when done.
+    objects : tuple of str
+        File names in ``out`` to deliver, in order: ``("seg.dcm", "sr.dcm")``.
+    timings_s : dict of str to float
+    """
+
+    ending: Ending
+    code: str = ""
+    reason: str = ""
+    quality: str = ""
+    objects: tuple[str, ...] = ()
+    timings_s: dict[str, float] | None = None
