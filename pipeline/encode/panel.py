@@ -15,6 +15,8 @@ from pipeline.arrays import FloatArray, HuArray, LabelArray, MaskArray
 from pipeline.regions import RegionSide, region_side
 from pipeline.volume import Volume
 
+Window = tuple[slice, slice]
+"""Rows and columns of a panel."""
 RgbArray = npt.NDArray[np.uint8]
 """A picture, shape (row, column, 3): red, green, blue."""
 
@@ -28,6 +30,7 @@ _MARGIN: Final = 1.07
 _FILL: Final = 0.15
 _LINE: Final = 2
 _SMOOTHING: Final = 1.5
+_BORDER: Final = 8
 _NAME_SIZES: Final = (13, 18)
 _AIR_HU: Final = -1024.0
 
@@ -129,27 +132,43 @@ def region_panel(plain: RgbArray, volume: Volume, labels: LabelArray, field: Fie
     spacing = volume.view.spacing(volume.pixel_spacing_mm)
     coordinates = field.coordinates(spacing)
     view = volume.view.apply(labels)
-    masks = {
-        number: _smooth_mask(view == number, coordinates)
-        for number in np.unique(labels).tolist()
-        if number
-    }
+    numbers = [number for number in np.unique(labels).tolist() if number]
+    masks = {number: _smooth_mask(view == number, coordinates) for number in numbers}
     picture = plain.astype(np.float64)
-    for number, mask in masks.items():
-        _paint(picture, mask, region_side(number))
+    for number, (window, mask) in masks.items():
+        _paint(picture[window], mask, region_side(number))
     drawn = Image.fromarray(np.rint(picture).astype(np.uint8))
     canvas = ImageDraw.Draw(drawn)
-    for number, mask in masks.items():
+    for number, (window, mask) in masks.items():
         if mask.any():
-            _name(canvas, mask, region_side(number))
+            _name(canvas, window, mask, region_side(number))
     return np.asarray(drawn)
 
 
-def _smooth_mask(mask: MaskArray, coordinates: FloatArray) -> MaskArray:
-    """Resample a region to the display without its pixel steps."""
-    shown: FloatArray = ndimage.map_coordinates(mask.astype(np.float64), coordinates, order=1)
-    mask_shown: MaskArray = ndimage.gaussian_filter(shown, _SMOOTHING) > 0.5
-    return mask_shown
+def _smooth_mask(mask: MaskArray, coordinates: FloatArray) -> tuple[Window, MaskArray]:
+    """Resample a region to the display without its pixel steps.
+
+    Returns
+    -------
+    tuple
+        The part of the panel in which the region lies, and the region there.
+    """
+    window = _window(mask, coordinates)
+    part = coordinates[(slice(None), *window)]
+    shown: FloatArray = ndimage.map_coordinates(mask.astype(np.float64), part, order=1)
+    smooth: MaskArray = ndimage.gaussian_filter(shown, _SMOOTHING) > 0.5
+    return window, smooth
+
+
+def _window(mask: MaskArray, coordinates: FloatArray) -> Window:
+    """Return the rows and columns of the panel that can show a region."""
+    axes = (coordinates[0, :, 0], coordinates[1, 0, :])
+    sides = []
+    for axis, places in enumerate(axes):
+        found = np.flatnonzero(mask.any(axis=1 - axis))
+        first, last = np.searchsorted(places, (found[0] - 1, found[-1] + 1))
+        sides.append(slice(max(int(first) - _BORDER, 0), int(last) + _BORDER))
+    return sides[0], sides[1]
 
 
 def _paint(picture: FloatArray, mask: MaskArray, region: RegionSide) -> None:
@@ -159,13 +178,13 @@ def _paint(picture: FloatArray, mask: MaskArray, region: RegionSide) -> None:
     picture[mask & ~inner] = colour
 
 
-def _name(canvas: ImageDraw.ImageDraw, mask: MaskArray, region: RegionSide) -> None:
+def _name(canvas: ImageDraw.ImageDraw, window: Window, mask: MaskArray, region: RegionSide) -> None:
     """Write the region's name where it has most room."""
-    depth = ndimage.distance_transform_edt(mask)
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(np.argmax(depth)), mask.shape)
     small, large = _NAME_SIZES
     canvas.text(
-        (int(column), int(row)),
+        (window[1].start + int(column), window[0].start + int(row)),
         str(region.region),
         font=font(large if depth.max() > large else small),
         fill=(255, 255, 255),

@@ -253,7 +253,8 @@ def _identified(algorithm: Algorithm, provenance: Provenance) -> AlgorithmIdenti
     return AlgorithmIdentification(
         name=algorithm.name,
         version=algorithm.version,
-        parameters=parameters,
+        # one item, not one each: it is repeated in every group
+        parameters=["; ".join(parameters)],
         family=codes.algorithm_family(algorithm.family).to_code(),
         manufacturer="aspects-node project",
     )

@@ -22,13 +22,14 @@ from pipeline.errors import EncodingError
 from pipeline.mapping import LevelMap, RegionMap
 from pipeline.provenance import Provenance
 from pipeline.regions import REGION_SIDES, Level
-from pipeline.series import CtSeries
+from pipeline.series import CtSeries, load_series
 from tests.pipeline.encode.builders import (
     GEOMETRIES,
     NEW_UID,
     NOW,
     SHARED_DATA,
     ct_ge_series,
+    ct_images,
     ct_series,
     provenance,
     region_map,
@@ -201,6 +202,27 @@ def test_patient_and_study_are_copied_verbatim() -> None:
     assert (seg.SeriesDate, seg.SeriesTime) == ("20240506", "070809.123000")
     assert (seg.ContentDate, seg.InstanceCreationDate) == ("20240506", "20240506")
     assert seg.TimezoneOffsetFromUTC == "+0000"
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 192", "Παπαδόπουλος^Γιώργος"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 126", "Διονυσιος"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    ],
+)
+def test_names_in_other_scripts(charset: str | list[str], name: str) -> None:
+    def written_in(image: Dataset) -> None:
+        image.SpecificCharacterSet = charset
+        image.PatientName = name
+
+    series = load_series([reread(image) for image in ct_images(change=written_in)])
+    seg = reread(make_seg(series))
+    assert str(seg.PatientName) == name
+    assert seg.SpecificCharacterSet == charset
 
 
 def test_unusual_values_neither_stop_nor_leak() -> None:
