@@ -67,10 +67,13 @@ def vault_size(p: Points) -> HuArray:
     """Return 0 at the centre of the cranial cavity, 1 on the vault's inner table."""
     spread = np.where(p.y > -24, np.float32(36), np.float32(60))
     width = 58.5 + 9.5 * np.exp(-(((p.y + 24) / spread) ** 2))
+    upwards = np.clip((p.z - 10) / 20, 0, 1.5)
+    width = width * (1 + 0.022 * upwards)
+    length = 77.5 * (1 - 0.035 * upwards)
     height = np.where(p.z > CENTRE[2], np.float32(70), np.float32(100))
     power = np.float32(2.45)
     total = (np.abs(p.x) / width) ** power
-    total += (np.abs(p.y - CENTRE[1]) / np.float32(77.5)) ** power
+    total += (np.abs(p.y - CENTRE[1]) / length) ** power
     total += (np.abs(p.z - CENTRE[2]) / height) ** power
     return single(np.maximum(total, np.float32(1e-4)) ** (1 / power))
 
@@ -118,10 +121,10 @@ _VENTRICLE: Final = (
     Rod((15.5, 26.5, 10), (8.5, 24.0, 11), (0.7, 1.3), flat=0.3),  # frontal horn
     Rod((8.5, 24.0, 11), (4.0, 16, 12), (1.3, 1.9), flat=0.3),
     Rod((4.0, 16, 12), (2.6, 3, 13), (1.9, 1.2), flat=0.3),
-    Rod((7.5, 14, 20), (10.5, 2, 25), (2.4, 2.6), flat=0.5),  # body
-    Rod((10.5, 2, 25), (13, -12, 28), (2.6, 2.6), flat=0.5),
-    Rod((13, -12, 28), (17, -27, 26), (2.6, 2.6), flat=0.5),
-    Rod((17, -27, 26), (24, -40, 13), (2.6, 3.6), flat=0.8),  # atrium
+    Rod((7.5, 14, 22), (10.5, 3, 28), (2.4, 2.6), flat=0.5),  # body
+    Rod((10.5, 3, 28), (13, -12, 31.5), (2.6, 2.6), flat=0.5),
+    Rod((13, -12, 31.5), (17.5, -27, 29), (2.6, 2.6), flat=0.5),
+    Rod((17.5, -27, 29), (24, -40, 13), (2.6, 3.6), flat=0.8),  # atrium
     Rod((24, -39, 13), (27.5, -44, 4), (3.8, 2.8), flat=0.8),
     Rod((28, -41, 4), (33, -20, -11), (2.4, 1.2)),  # temporal horn
     Rod((33, -20, -11), (27, -6, -14), (1.2, 0.8)),
@@ -157,8 +160,8 @@ def caudate(f: Points, build: Build) -> HuArray:
     body = rods(
         f,
         (
-            Rod((14.5 + aside, 6, 18), (16.5 + aside, -6, 23), (4.2, 3.2)),
-            Rod((16.5 + aside, -6, 23), (22 + aside, -25, 24), (3.2, 1.8)),
+            Rod((14.5 + aside, 6, 19), (16.5 + aside, -6, 25), (4.2, 3.2)),
+            Rod((16.5 + aside, -6, 25), (22 + aside, -25, 26), (3.2, 1.8)),
         ),
     )
     return blend_min(head, body, 3)
@@ -240,7 +243,7 @@ def sylvian(p: Points, build: Build) -> HuArray:
 
 def midline_core(p: Points) -> HuArray:
     """Distance to what joins the hemispheres: callosum, thalami, brain stem."""
-    size = np.hypot((p.y + 7) / 37, (p.z - 4) / 25)
+    size = np.hypot((p.y + 7) / 37, (p.z - 6) / 28)
     upper = 30 * (size - 1)
     return single(upper)
 
