@@ -9,7 +9,9 @@ import click
 
 _COMMANDS: Final = {
     "atlas": "node.commands.atlas:atlas",
+    "demo": "node.commands.demo:demo",
     "echo": "node.commands.echo:echo",
+    "localizer": "node.commands.localizer:localizer",
     "process": "node.commands.process:process",
     "retry": "node.commands.retry:retry",
     "serve": "node.commands.serve:serve",

@@ -1,0 +1,1 @@
+"""ASPECTSLoc-Net: which slices are the two ASPECTS levels."""

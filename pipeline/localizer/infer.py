@@ -1,0 +1,245 @@
+"""Ask the trained network where the two levels are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from pipeline.arrays import FloatArray, HuArray, frozen
+from pipeline.errors import PipelineError
+from pipeline.localizer.decode import VOTE_SD_MM, normalised, vote
+from pipeline.localizer.frames import Frames, to_frames
+from pipeline.localizer.net import (
+    DISTANCE_SCALE_MM,
+    ENCODERS,
+    AspectsLocNet,
+    build,
+    step_sizes,
+    windowed,
+)
+from pipeline.regions import Level
+from pipeline.volume import Volume
+
+WEIGHTS: Final = Path(__file__).with_name("weights")
+"""Folder of the weights and their model card."""
+CARD: Final = "MODEL_CARD.md"
+FINAL: Final = "all"
+"""Fold name of the weights that learned from every head."""
+_ROW: Final = re.compile(r"^\| `([\w.-]+\.safetensors)` \|.*\| `([0-9a-f]{64})` \|$", re.MULTILINE)
+
+
+class WeightsError(PipelineError):
+    """The weights are missing, or are not those of the model card."""
+
+    code = "weights"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LevelEvidence:
+    """What the network says about the levels of one series.
+
+    Attributes
+    ----------
+    positions_mm : numpy.ndarray, shape (n,), float64
+        Distance of each acquired slice from the first along the normal.
+    log_evidence : numpy.ndarray, shape (2, n), float64
+        Log probability of each slice to be the ganglionic (row 0) and the
+        supraganglionic (row 1) level, given that the level lies in the scan.
+    estimates_mm : tuple of float
+        Where the slices' votes put each level; beyond the first or the last
+        slice where the scan does not reach it.
+    """
+
+    positions_mm: FloatArray
+    log_evidence: FloatArray
+    estimates_mm: tuple[float, float]
+
+    def of(self, level: Level) -> FloatArray:
+        """Return the log probabilities of one level, shape (n,)."""
+        row: FloatArray = self.log_evidence[0 if level is Level.GANGLIONIC else 1]
+        return row
+
+    def probability(self, level: Level) -> FloatArray:
+        """Return the probabilities of one level, shape (n,)."""
+        return np.asarray(np.exp(self.of(level)))
+
+    def estimate_mm(self, level: Level) -> float:
+        """Return where the votes put one level."""
+        return self.estimates_mm[0 if level is Level.GANGLIONIC else 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Localizer:
+    """Trained networks that answer together.
+
+    Attributes
+    ----------
+    name : str
+        The encoder.
+    sha256 : str
+        Over the weights of all networks.
+    nets : tuple of AspectsLocNet
+        Their outputs are averaged.
+    """
+
+    name: str
+    sha256: str
+    nets: tuple[AspectsLocNet, ...]
+
+    def evidence(self, volume: Volume) -> LevelEvidence:
+        """Weigh the slices of a volume, whatever its spacing and orientation.
+
+        Parameters
+        ----------
+        volume : Volume
+
+        Returns
+        -------
+        LevelEvidence
+            One entry for each acquired slice, thin ones too.
+        """
+        view = volume.view
+        return self.weigh(
+            view.apply(volume.voxels), volume.distances_mm, view.spacing(volume.pixel_spacing_mm)
+        )
+
+    def weigh(
+        self, voxels: HuArray, distances_mm: FloatArray, spacing_mm: tuple[float, float]
+    ) -> LevelEvidence:
+        """Weigh the slices of plain arrays.
+
+        Parameters
+        ----------
+        voxels : numpy.ndarray, shape (slice, row, column), float32
+            Hounsfield units in the radiologist's view, from inferior to
+            superior.
+        distances_mm : numpy.ndarray, shape (slice,)
+            Rising.
+        spacing_mm : tuple of float
+            Between rows, then between columns.
+        """
+        frames = to_frames(voxels, distances_mm, spacing_mm, ENCODERS[self.name].pixels)
+        return _evidence(frames, distances_mm, self.outputs(frames))
+
+    def outputs(self, frames: Frames) -> FloatArray:
+        """Return the mean output of the networks: (frame, level, (logit, distance mm))."""
+        images = torch.from_numpy(np.array(frames.images))
+        steps = step_sizes(torch.from_numpy(np.array(frames.positions_mm)).float())
+        # a head and its mirror image have the same levels
+        both = windowed(torch.cat([images, images.flip(-1)]))
+        lengths = torch.tensor([len(images), len(images)])
+        with torch.inference_mode():
+            series = torch.stack(
+                [_mean_of_both(net, both, steps.repeat(2), lengths) for net in self.nets]
+            ).mean(dim=0)
+        found = series.double().numpy()
+        return np.asarray(found * (1.0, DISTANCE_SCALE_MM))
+
+
+def _mean_of_both(net: AspectsLocNet, both: Tensor, steps: Tensor, lengths: Tensor) -> Tensor:
+    images = both.contiguous(memory_format=torch.channels_last)
+    series, _ = net(images, steps, lengths)
+    return torch.stack(series.chunk(2)).mean(dim=0)
+
+
+def _evidence(frames: Frames, distances_mm: FloatArray, outputs: FloatArray) -> LevelEvidence:
+    """Bring the outputs back to the acquired slices."""
+    rows, estimates = [], []
+    for level in range(2):
+        logits, away = outputs[:, level, 0], outputs[:, level, 1]
+        estimate = vote(frames.positions_mm, away)
+        voted = -0.5 * ((distances_mm - estimate) / VOTE_SD_MM) ** 2
+        rows.append(np.interp(distances_mm, frames.positions_mm, logits) + voted)
+        estimates.append(estimate)
+    return LevelEvidence(
+        positions_mm=distances_mm,
+        log_evidence=frozen(normalised(np.stack(rows))),
+        estimates_mm=(estimates[0], estimates[1]),
+    )
+
+
+def card_hashes(folder: Path = WEIGHTS) -> dict[str, str]:
+    """Return the SHA-256 of each weights file, as its model card gives it.
+
+    Raises
+    ------
+    WeightsError
+        There is no model card.
+    """
+    try:
+        card = (folder / CARD).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise WeightsError(f"no {CARD} beside the weights in {folder.name}") from error
+    return dict(_ROW.findall(card))
+
+
+def load_net(path: Path) -> tuple[str, AspectsLocNet]:
+    """Read one file of weights.
+
+    Returns
+    -------
+    encoder : str
+    net : AspectsLocNet
+        Float32, ready for inference.
+    """
+    with safe_open(path, framework="pt") as file:
+        encoder: str = file.metadata()["encoder"]
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    net = build(encoder)
+    # batch normalisation's step counter is of no use after training
+    missing = net.load_state_dict(state, strict=False).missing_keys
+    if any(not name.endswith("num_batches_tracked") for name in missing):
+        raise WeightsError(f"{path.name} does not hold every weight of {encoder}")
+    net.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return encoder, net.eval()
+
+
+def load_localizer(
+    folder: Path = WEIGHTS, encoder: str = "resnet10", folds: Sequence[str] = (FINAL,)
+) -> Localizer:
+    """Load the networks that the model card vouches for.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``MODEL_CARD.md`` and the weights.
+    encoder : str
+    folds : sequence of str
+        ``"all"``, or the number of a fold of the cross-validation: every file
+        ``<encoder>-<fold>*.safetensors`` takes part.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, or its SHA-256 is not the one in the model card.
+    """
+    hashes = card_hashes(folder)
+    names = sorted(
+        name
+        for name in hashes
+        for fold in folds
+        if re.fullmatch(rf"{encoder}-{fold}(-\w+)?\.safetensors", name)
+    )
+    if not names:
+        raise WeightsError(f"the model card lists no weights of {encoder} for {', '.join(folds)}")
+    for name in names:
+        _check(folder / name, hashes[name])
+    digest = hashlib.sha256("".join(hashes[name] for name in names).encode()).hexdigest()
+    nets = tuple(load_net(folder / name)[1] for name in names)
+    return Localizer(name=encoder, sha256=digest, nets=nets)
+
+
+def _check(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise WeightsError(f"{path.name} is missing; install the package again")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise WeightsError(f"{path.name} is not the file that {CARD} describes; install it again")
