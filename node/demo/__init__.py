@@ -1,0 +1,1 @@
+"""The node at work, shown on one machine."""
