@@ -10,7 +10,6 @@ import click
 _COMMANDS: Final = {
     "atlas": "node.commands.atlas:atlas",
     "demo": "node.commands.demo:demo",
-    "demo": "node.commands.demo:demo",
     "echo": "node.commands.echo:echo",
     "localizer": "node.commands.localizer:localizer",
     "process": "node.commands.process:process",
