@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import SimpleITK as sitk
 import torch
 from pydicom import Dataset, dcmread
+from pydicom.config import IGNORE, settings
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
@@ -20,11 +23,14 @@ from atlases.read import load_atlas_set
 from node.job import Ending, Job, Outcome
 from pipeline.encode.picture import png_bytes, render_levels
 from pipeline.encode.result_json import rejection_document, result_document
-from pipeline.errors import SeriesError
+from pipeline.errors import SeriesError, TooLargeError, UnreadableFileError
+from pipeline.header import uid as read_uid
 from pipeline.localizer.infer import Localizer, WeightsError, load_localizer
 from pipeline.provenance import uid_factory
 from pipeline.run import Parameters, Result, Tools, run
-from pipeline.series import load_series
+from pipeline.series import MAX_SLICES, load_series
+
+__all__ = ["OBJECTS", "Ending", "Job", "Outcome", "compute", "load_tools", "read_datasets"]
 
 OBJECTS: Final = ("seg.dcm", "sr.dcm")
 """What is delivered, in this order: the report refers to the segmentation."""
@@ -51,12 +57,20 @@ def compute(job: Job) -> Outcome:
         The atlas is missing or altered.
     """
     job.out.mkdir(parents=True, exist_ok=True)
+    for name in (*OBJECTS, "levels.png", "result.json"):
+        # what an earlier run left must not pass for this one's
+        (job.out / name).unlink(missing_ok=True)
     tools = load_tools(job.atlas_folder)
+    with _unvalidated_reading():
+        return _computed(job, tools)
+
+
+def _computed(job: Job, tools: Tools) -> Outcome:
     uid: str | None = None
     start = time.perf_counter()
     try:
         datasets = read_datasets(job.paths)
-        uid = str(datasets[0].get("SeriesInstanceUID", "")) if datasets else None
+        uid = (read_uid(datasets[0], "SeriesInstanceUID") or None) if datasets else None
         series = load_series(datasets)
         read_s = time.perf_counter() - start
         result = run(
@@ -70,6 +84,17 @@ def compute(job: Job) -> Outcome:
     except SeriesError as error:
         return _reject(job, error, uid)
     return _finish(job, result, read_s)
+
+
+@contextmanager
+def _unvalidated_reading() -> Iterator[None]:
+    """Keep pydicom from quoting odd values, a name among them, in warnings."""
+    before = settings.reading_validation_mode
+    settings.reading_validation_mode = IGNORE
+    try:
+        yield
+    finally:
+        settings.reading_validation_mode = before
 
 
 def _reject(job: Job, error: SeriesError, uid: str | None) -> Outcome:
@@ -112,16 +137,40 @@ def read_datasets(paths: Iterable[Path]) -> list[Dataset]:
     -------
     list of pydicom.Dataset
         In the order of the paths.
+
+    Raises
+    ------
+    UnreadableFileError
+        A file begins as DICOM but cannot be read: leaving it out would lose a slice.
+    TooLargeError
+        More files than a head series has.
     """
     datasets: list[Dataset] = []
-    for path in paths:
-        try:
-            dataset = dcmread(path)
-        except InvalidDicomError:
-            continue
-        if dataset.file_meta.get("MediaStorageSOPClassUID") != _MEDIA_DIRECTORY:
+    for number, path in enumerate(paths, start=1):
+        dataset = _read(path, number)
+        if dataset is not None:
             datasets.append(dataset)
+        if len(datasets) > MAX_SLICES:
+            raise TooLargeError(f"more than {MAX_SLICES} DICOM files. Give one head series.")
     return datasets
+
+
+def _read(path: Path, number: int) -> Dataset | None:
+    content = path.read_bytes()
+    try:
+        with BytesIO(content) as file:
+            dataset = dcmread(file)
+        if dataset.file_meta.get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+            return None
+    except InvalidDicomError:
+        return None
+    # a broken file makes the reader fail in many ways; file names may name a patient
+    except Exception as error:
+        raise UnreadableFileError(
+            f"file {number} begins as DICOM but cannot be read ({type(error).__name__}). "
+            "Send the series again."
+        ) from error
+    return dataset
 
 
 @lru_cache(maxsize=2)
@@ -159,6 +208,6 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 def _write_dataset(path: Path, dataset: Dataset) -> None:
-    temporary = path.with_suffix(path.suffix + ".part")
-    dataset.save_as(temporary, enforce_file_format=True)
-    temporary.replace(path)
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    _write(path, content.getvalue())

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.arrays import FloatArray, MaskArray
 from pipeline.errors import ContrastSeriesError, CoverageError, NotHeadError
+from pipeline.header import text, texts
 from pipeline.series import CtSeries
 from pipeline.volume import Volume
 
@@ -50,9 +51,7 @@ def check_metadata(series: CtSeries) -> None:
     ----------
     DICOM PS3.3, C.7.6.4 "Contrast/Bolus Module".
     """
-    agents = {
-        str(dataset.get("ContrastBolusAgent") or "").strip().upper() for dataset in series.datasets
-    }
+    agents = {text(dataset, "ContrastBolusAgent").upper() for dataset in series.datasets}
     if agents - _NO_CONTRAST:
         raise ContrastSeriesError(
             f"series {series.series_instance_uid}: ContrastBolusAgent is set. "
@@ -107,9 +106,8 @@ def _slice_heights(distances_mm: FloatArray) -> FloatArray:
 
 def _doubts(series: CtSeries, volume: Volume) -> tuple[str, ...]:
     notes = []
-    kernel = series.datasets[0].get("ConvolutionKernel") or ""
-    kernels = [kernel] if isinstance(kernel, str) else list(kernel)
-    if any(str(name).upper().startswith(_SHARP_KERNELS) for name in kernels):
+    kernels = texts(series.datasets[0], "ConvolutionKernel")
+    if any(name.upper().startswith(_SHARP_KERNELS) for name in kernels):
         notes.append("sharp reconstruction kernel: HU values are noisy")
     if volume.slice_thickness_mm.max() > 8.0:
         notes.append("slices thicker than 8 mm")

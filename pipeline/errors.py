@@ -15,6 +15,9 @@
         - UnsupportedImageTypeError
         - GeometryError
         - PixelDecodeError
+        - UnreadableFileError
+        - HeaderError
+        - TooLargeError
       x QualityError         mapped, but not fit to be shown without a warning
       x EncodingError        a defect of ours: FAILED
 
@@ -103,6 +106,24 @@ class PixelDecodeError(SeriesError):
     """The pixel data cannot be decoded."""
 
     code = "pixel-data"
+
+
+class UnreadableFileError(SeriesError):
+    """A file begins as DICOM but cannot be read to its end."""
+
+    code = "unreadable-file"
+
+
+class HeaderError(SeriesError):
+    """A header value that is needed is missing or malformed."""
+
+    code = "header"
+
+
+class TooLargeError(SeriesError):
+    """More images or pixels than any head CT has."""
+
+    code = "too-large"
 
 
 class QualityError(PipelineError):

@@ -104,6 +104,11 @@ def find_levels(
     picks = choose(series.distances_mm, together)
     for row, (level, pick) in enumerate(zip(Level, picks, strict=True)):
         _check_inside(series, level, pick, float(similarity[row, pick.index]))
+    if picks[0].index >= picks[1].index:
+        raise CoverageError(
+            f"series {series.series_instance_uid}: the two levels were not found apart from each "
+            "other. Send the whole head."
+        )
     choices = [
         LevelChoice(
             level=level,

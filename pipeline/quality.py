@@ -138,14 +138,15 @@ def _numbers(
 
 def _registration_reasons(registration: Registration) -> Iterator[QualityReason]:
     level = registration.level
-    if registration.ncc < NCC_WARN:
+    # every comparison is written so that a number that is none counts as bad
+    if not registration.ncc >= NCC_WARN:
         yield QualityReason(
             code=f"{level}-similarity-low",
-            verdict=Verdict.FAIL if registration.ncc < NCC_FAIL else Verdict.WARN,
+            verdict=Verdict.WARN if registration.ncc >= NCC_FAIL else Verdict.FAIL,
             text=f"The {level} slice is not like the atlas (correlation {registration.ncc:.2f}).",
         )
-    if registration.folds or registration.sd_log_jacobian > SD_LOG_JACOBIAN_WARN:
-        bad = registration.sd_log_jacobian > SD_LOG_JACOBIAN_FAIL
+    if registration.folds or not registration.sd_log_jacobian <= SD_LOG_JACOBIAN_WARN:
+        bad = not registration.sd_log_jacobian <= SD_LOG_JACOBIAN_FAIL
         yield QualityReason(
             code=f"{level}-deformation-strong",
             verdict=Verdict.FAIL if bad else Verdict.WARN,
@@ -153,7 +154,7 @@ def _registration_reasons(registration: Registration) -> Iterator[QualityReason]
         )
     low, high = SCALE_RANGE
     scales_fit = all(low < scale < high for scale in registration.affine_scale)
-    if not scales_fit or abs(registration.affine_rotation_degrees) > ROTATION_DEGREES:
+    if not (scales_fit and abs(registration.affine_rotation_degrees) <= ROTATION_DEGREES):
         yield QualityReason(
             code=f"{level}-pose-unusual",
             verdict=Verdict.FAIL,

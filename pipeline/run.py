@@ -20,6 +20,7 @@ from pipeline.brain import BrainMethod, extract_brain
 from pipeline.eligibility import Eligibility, check_eligibility, check_metadata
 from pipeline.encode.seg import build_seg
 from pipeline.encode.sr import build_sr
+from pipeline.errors import CoverageError
 from pipeline.levels import AspectsLevels, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
 from pipeline.mapping import LevelMap, RegionMap, map_labels, tissue_only
@@ -33,6 +34,7 @@ from pipeline.template_levels import match_templates
 from pipeline.volume import Volume, to_volume
 
 _SLAB_MM: Final = 5.0
+_MIN_SECTION_MM2: Final = 3000.0  # half of the largest cut through an infant's brain
 _LIBRARIES: Final = ("numpy", "scipy", "SimpleITK", "picsl_greedy", "torch", "highdicom", "pydicom")
 
 
@@ -152,6 +154,7 @@ def run(
     atlases = {level: tools.atlases.get(age.group, level) for level in Level}
     with watch.time("levels"):
         levels = _levels(series, volume, brain, tools, atlases, parameters)
+        _check_brain(series, volume, brain, levels)
     with watch.time("registration"):
         registrations = {
             level: _register(volume, brain, atlases[level], levels.get(level).index)
@@ -208,6 +211,17 @@ def _levels(
     if tools.localizer is not None:
         network = tools.localizer.evidence(volume).log_evidence
     return find_levels(series, match.similarity, network)
+
+
+def _check_brain(series: CtSeries, volume: Volume, brain: MaskArray, levels: AspectsLevels) -> None:
+    pixel_mm2 = volume.pixel_spacing_mm[0] * volume.pixel_spacing_mm[1]
+    for level in Level:
+        index = levels.get(level).index
+        if brain[index].sum() * pixel_mm2 < _MIN_SECTION_MM2:
+            raise CoverageError(
+                f"series {series.series_instance_uid}: there is hardly any brain on slice {index} "
+                f"(0-based), chosen as the {level} level. Choose another."
+            )
 
 
 def _register(volume: Volume, brain: MaskArray, atlas: Atlas, index: int) -> Registration:

@@ -5,35 +5,47 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.uid import CTImageStorage
+from pydicom.uid import UID, CTImageStorage
 
 from pipeline.arrays import FloatArray, frozen
 from pipeline.errors import (
     EmptySeriesError,
     GeometryError,
+    HeaderError,
     IncompleteSeriesError,
     InconsistentSeriesError,
     NotAxialError,
+    TooLargeError,
     UnsupportedImageTypeError,
     UnsupportedSOPClassError,
 )
 from pipeline.geometry import slice_normal
+from pipeline.header import has_value, number, numbers, text, texts, uid, without_unreadable
 
 MIN_SLICES: Final = 8
 """Fewer slices cannot hold both levels and their neighbours."""
+MAX_SLICES: Final = 2000
+MAX_ROWS: Final = 2048
+"""And columns."""
+MAX_VOXELS: Final = 600_000_000
+"""Of the whole series: 2.4 GB in memory, over 2000 slices of 512 x 512."""
 MAX_TILT_DEGREES: Final = 40.0
 """Between the slice normal and the body axis; head CT is tilted to about 30."""
 
+_CT: Final = str(CTImageStorage)
+_FARTHEST_MM: Final = 10_000.0
 _SAME_POSITION_MM: Final = 0.01
 _GAP_FACTOR: Final = 1.5
 _UNSUPPORTED_IMAGE_TYPES: Final = frozenset(
     {"MIP", "MINIP", "PROJECTION IMAGE", "PERFUSION", "CBF", "CBV", "MTT", "TMAX", "VRT", "SSD"}
+    | {"SCREEN SAVE", "DOSE_INFO"}
 )
 _COMMON: Final = ("Rows", "Columns", "FrameOfReferenceUID", "PatientID")
+_THICKNESS_RANGE_MM: Final = (0.0, 50.0)
 _ORIENTATION_TOLERANCE: Final = 2e-3
 _SPACING_TOLERANCE_MM: Final = 1e-3
 
@@ -113,6 +125,10 @@ def load_series(datasets: Iterable[Dataset]) -> CtSeries:
         Position, orientation, spacing or frame of reference is missing.
     IncompleteSeriesError
         Too few slices.
+    HeaderError
+        A value that is needed is missing or malformed.
+    TooLargeError
+        More images or pixels than any head CT has.
 
     References
     ----------
@@ -122,35 +138,39 @@ def load_series(datasets: Iterable[Dataset]) -> CtSeries:
     images = _drop_repeated_instances(list(datasets), notes)
     _check_kind(images)
     images = _drop_scouts(images, notes)
-    uid = str(images[0].SeriesInstanceUID)
-    _check_common(images, uid)
-    orientation = _common_orientation(images, uid)
-    images = _sorted_along(orientation, images, notes, uid)
+    series = uid(images[0], "SeriesInstanceUID")
+    _check_common(images, series)
+    orientation = _common_orientation(images, series)
+    images = _sorted_along(orientation, images, notes, series)
     if len(images) < MIN_SLICES:
         raise IncompleteSeriesError(
-            f"series {uid}: {len(images)} axial slices; at least {MIN_SLICES} are needed. "
+            f"series {series}: {len(images)} axial slices; at least {MIN_SLICES} are needed. "
             "Send the whole head."
         )
-    return _assemble(images, orientation, uid, notes)
+    return _assemble(images, orientation, series, notes)
 
 
 def _assemble(
-    images: list[Dataset], orientation: FloatArray, uid: str, notes: list[str]
+    images: list[Dataset], orientation: FloatArray, series: str, notes: list[str]
 ) -> CtSeries:
-    positions = np.array([image.ImagePositionPatient for image in images], dtype=float)
+    positions = np.stack([numbers(image, "ImagePositionPatient", 3) for image in images])
     distances = np.abs((positions - positions[0]) @ slice_normal(orientation))
     steps = np.diff(distances)
     thickness = _thickness(images, steps)
-    first = images[0]
+    first, unreadable = without_unreadable(images[0])
+    if unreadable:
+        notes.append(f"{unreadable} malformed header value(s) of the lowest slice ignored")
+    rows, columns = (int(numbers(first, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
+    row_spacing, column_spacing = numbers(first, "PixelSpacing", 2).tolist()
     return CtSeries(
-        datasets=tuple(images),
-        study_instance_uid=str(first.StudyInstanceUID),
-        series_instance_uid=uid,
-        sop_instance_uids=tuple(str(image.SOPInstanceUID) for image in images),
+        datasets=(first, *images[1:]),
+        study_instance_uid=uid(first, "StudyInstanceUID"),
+        series_instance_uid=series,
+        sop_instance_uids=tuple(uid(image, "SOPInstanceUID") for image in images),
         image_orientation=frozen(orientation),
-        pixel_spacing_mm=(float(first.PixelSpacing[0]), float(first.PixelSpacing[1])),
-        rows=int(first.Rows),
-        columns=int(first.Columns),
+        pixel_spacing_mm=(row_spacing, column_spacing),
+        rows=rows,
+        columns=columns,
         positions_mm=frozen(positions),
         distances_mm=frozen(distances),
         slice_thickness_mm=frozen(thickness),
@@ -160,18 +180,25 @@ def _assemble(
 
 
 def _name(images: Sequence[Dataset]) -> str:
-    return str(images[0].get("SeriesInstanceUID", "without a SeriesInstanceUID"))
+    return uid(images[0], "SeriesInstanceUID") or "without a SeriesInstanceUID"
 
 
 def _drop_repeated_instances(images: list[Dataset], notes: list[str]) -> list[Dataset]:
     if not images:
         raise EmptySeriesError("no DICOM image was found: check the folder or the transfer")
+    if len(images) > MAX_SLICES:
+        raise TooLargeError(
+            f"series {_name(images)}: {len(images)} images; at most {MAX_SLICES} are read. "
+            "Send one head series."
+        )
     kept: dict[str, Dataset] = {}
     for image in images:
-        uid = image.get("SOPInstanceUID")
-        if uid is None:
-            raise InconsistentSeriesError(f"series {_name(images)}: an image has no SOPInstanceUID")
-        known = kept.setdefault(str(uid), image)
+        instance = uid(image, "SOPInstanceUID")
+        if not instance:
+            raise InconsistentSeriesError(
+                f"series {_name(images)}: an image has no valid SOPInstanceUID"
+            )
+        known = kept.setdefault(instance, image)
         if known is not image and not _same_image(known, image):
             raise InconsistentSeriesError(
                 f"series {_name(images)}: two different images share one SOPInstanceUID"
@@ -183,38 +210,34 @@ def _drop_repeated_instances(images: list[Dataset], notes: list[str]) -> list[Da
 
 
 def _same_image(one: Dataset, other: Dataset) -> bool:
-    return bool(
-        one.get("PixelData") == other.get("PixelData")
-        and one.get("ImagePositionPatient") == other.get("ImagePositionPatient")
-        and one.get("SeriesInstanceUID") == other.get("SeriesInstanceUID")
+    return one.get("PixelData") == other.get("PixelData") and all(
+        text(one, keyword) == text(other, keyword)
+        for keyword in ("ImagePositionPatient", "SeriesInstanceUID")
     )
 
 
 def _check_kind(images: list[Dataset]) -> None:
     for keyword in ("SeriesInstanceUID", "StudyInstanceUID"):
-        found = {str(image.get(keyword, "")) for image in images}
+        found = {uid(image, keyword) for image in images}
         if len(found) > 1:
             raise InconsistentSeriesError(
                 f"series {_name(images)}: images of {len(found)} series or studies are mixed "
                 f"({keyword}). Give one series at a time."
             )
         if found == {""}:
-            raise InconsistentSeriesError(f"the images have no {keyword}")
-    other = {
-        image.SOPClassUID.name if "SOPClassUID" in image else "objects without SOPClassUID"
-        for image in images
-        if image.get("SOPClassUID") != CTImageStorage
-    }
-    if other:
+            raise InconsistentSeriesError(f"the images have no valid {keyword}")
+    kinds = {uid(image, "SOPClassUID") for image in images}
+    if other := sorted(UID(kind).name or "objects without SOPClassUID" for kind in kinds - {_CT}):
         raise UnsupportedSOPClassError(
-            f"series {_name(images)}: {', '.join(sorted(other))} instead of CT Image Storage. "
+            f"series {_name(images)}: {', '.join(other)} instead of CT Image Storage. "
             "Send the original axial CT images, one frame each."
         )
+    if {text(image, "Modality") for image in images} != {"CT"}:
+        raise HeaderError(f"series {_name(images)}: Modality is not CT in every image")
 
 
 def _image_type(image: Dataset) -> set[str]:
-    value: Any = image.get("ImageType") or []
-    return {str(item).upper() for item in ([value] if isinstance(value, str) else value)}
+    return {value.upper() for value in texts(image, "ImageType")}
 
 
 def _drop_scouts(images: list[Dataset], notes: list[str]) -> list[Dataset]:
@@ -234,58 +257,65 @@ def _drop_scouts(images: list[Dataset], notes: list[str]) -> list[Dataset]:
     return kept
 
 
-def _check_common(images: list[Dataset], uid: str) -> None:
+def _check_common(images: list[Dataset], series: str) -> None:
     needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
     for keyword in (*needed, "FrameOfReferenceUID"):
-        missing = sum(1 for image in images if not _has_value(image, keyword))
+        missing = sum(1 for image in images if not has_value(image, keyword))
         if missing:
-            raise GeometryError(f"series {uid}: {keyword} is missing in {missing} image(s)")
+            raise GeometryError(f"series {series}: {keyword} is missing in {missing} image(s)")
     for keyword in _COMMON:
-        found = {str(image.get(keyword, "")) for image in images}
+        found = {text(image, keyword) for image in images}
         if len(found) > 1:
-            raise InconsistentSeriesError(f"series {uid}: {len(found)} values of {keyword}")
-    spacing = np.array([image.PixelSpacing for image in images], dtype=float)
-    if spacing.ndim != 2 or np.ptp(spacing, axis=0).max() > _SPACING_TOLERANCE_MM:
-        raise InconsistentSeriesError(f"series {uid}: several values of PixelSpacing")
-    if not (np.isfinite(spacing).all() and 0.1 <= spacing.min() <= spacing.max() <= 3.0):
-        raise GeometryError(f"series {uid}: PixelSpacing outside 0.1 to 3 mm")
+            raise InconsistentSeriesError(f"series {series}: {len(found)} values of {keyword}")
+    if not uid(images[0], "FrameOfReferenceUID"):
+        raise GeometryError(f"series {series}: FrameOfReferenceUID is no valid UID")
+    _check_size(images, series)
+    spacing = np.stack([numbers(image, "PixelSpacing", 2) for image in images])
+    if np.ptp(spacing, axis=0).max() > _SPACING_TOLERANCE_MM:
+        raise InconsistentSeriesError(f"series {series}: several values of PixelSpacing")
+    if not 0.1 <= spacing.min() <= spacing.max() <= 3.0:
+        raise GeometryError(f"series {series}: PixelSpacing outside 0.1 to 3 mm")
 
 
-def _has_value(image: Dataset, keyword: str) -> bool:
-    return keyword in image and image[keyword].value not in (None, "", [])
+def _check_size(images: list[Dataset], series: str) -> None:
+    """Bound the memory before a pixel is read."""
+    rows, columns = (int(numbers(images[0], keyword, 1)[0]) for keyword in ("Rows", "Columns"))
+    if min(rows, columns) < 1:
+        raise GeometryError(f"series {series}: Rows or Columns is not positive")
+    if max(rows, columns) > MAX_ROWS or rows * columns * len(images) > MAX_VOXELS:
+        raise TooLargeError(
+            f"series {series}: {len(images)} images of {rows} x {columns} pixels; "
+            f"at most {MAX_ROWS} rows or columns and {MAX_VOXELS // 10**6} million pixels are read"
+        )
 
 
-def _common_orientation(images: list[Dataset], uid: str) -> FloatArray:
-    all_values = [image.ImageOrientationPatient for image in images]
-    if any(len(values) != 6 for values in all_values):
-        raise GeometryError(f"series {uid}: ImageOrientationPatient has not six values")
-    orientations = np.array(all_values, dtype=float)
+def _common_orientation(images: list[Dataset], series: str) -> FloatArray:
+    orientations = np.stack([numbers(image, "ImageOrientationPatient", 6) for image in images])
     if np.ptp(orientations, axis=0).max() > _ORIENTATION_TOLERANCE:
         raise InconsistentSeriesError(
-            f"series {uid}: the slices are not parallel (several ImageOrientationPatient)"
+            f"series {series}: the slices are not parallel (several ImageOrientationPatient)"
         )
     orientation: FloatArray = orientations[0]
     columns, rows = orientation.reshape(2, 3)
     lengths = np.linalg.norm([columns, rows], axis=1)
     if not np.allclose(lengths, 1, atol=1e-2) or abs(columns @ rows) > 1e-2:
-        raise GeometryError(f"series {uid}: ImageOrientationPatient is no pair of unit vectors")
+        raise GeometryError(f"series {series}: ImageOrientationPatient is no pair of unit vectors")
     if abs(slice_normal(orientation)[2]) < np.cos(np.radians(MAX_TILT_DEGREES)):
         raise NotAxialError(
-            f"series {uid}: the slices are not axial (tilt over {MAX_TILT_DEGREES:.0f} degrees)"
+            f"series {series}: the slices are not axial (tilt over {MAX_TILT_DEGREES:.0f} degrees)"
         )
     return orientation
 
 
 def _sorted_along(
-    orientation: FloatArray, images: list[Dataset], notes: list[str], uid: str
+    orientation: FloatArray, images: list[Dataset], notes: list[str], series: str
 ) -> list[Dataset]:
-    if any(len(image.ImagePositionPatient) != 3 for image in images):
-        raise GeometryError(f"series {uid}: ImagePositionPatient has not three values")
     normal = slice_normal(orientation)
     upwards = normal if normal[2] > 0 else -normal
-    where = np.array([image.ImagePositionPatient for image in images], dtype=float) @ upwards
-    if not np.isfinite(where).all():
-        raise GeometryError(f"series {uid}: ImagePositionPatient is not a number")
+    positions = np.stack([numbers(image, "ImagePositionPatient", 3) for image in images])
+    if np.abs(positions).max() > _FARTHEST_MM:
+        raise GeometryError(f"series {series}: ImagePositionPatient is metres away")
+    where = positions @ upwards
     by_position: dict[int, Dataset] = {}
     order = np.argsort(where, kind="stable")
     last: int | None = None
@@ -294,7 +324,7 @@ def _sorted_along(
         if last is not None and where[index] - where[last] < _SAME_POSITION_MM:
             if images[last].get("PixelData") != image.get("PixelData"):
                 raise InconsistentSeriesError(
-                    f"series {uid}: two different images at one position. "
+                    f"series {series}: two different images at one position. "
                     "Send one reconstruction, one phase."
                 )
             notes.append("an image repeated under another SOPInstanceUID dropped")
@@ -306,7 +336,9 @@ def _sorted_along(
 
 def _thickness(images: list[Dataset], steps: FloatArray) -> FloatArray:
     local = np.append(steps, steps[-1])
-    given = np.array([float(image.get("SliceThickness") or 0) for image in images])
+    given = np.array(
+        [number(image, "SliceThickness", 0.0, _THICKNESS_RANGE_MM) for image in images]
+    )
     return np.asarray(np.where(given > 0, given, local), dtype=float)
 
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
+from pydicom.pixels.utils import pixel_array
 
 from pipeline.arrays import FloatArray, HuArray, MaskArray, frozen
 from pipeline.errors import PixelDecodeError
 from pipeline.geometry import InPlaneView, in_plane_view, pixel_affine
+from pipeline.header import number, text
 from pipeline.series import CtSeries
 
 AIR_HU: Final = -1024.0
 """What padding outside the reconstruction circle is set to."""
 
-_PADDING_BELOW_HU: Final = -500.0  # a padding value that is also tissue is not trusted
+_TISSUE_HU: Final = (-500.0, 4000.0)  # a padding value that is also tissue is not trusted
+_SLOPES: Final = (1e-4, 1e3)
+_INTERCEPTS: Final = (-1e5, 1e5)
+_STORED: Final = (-(2.0**31), 2.0**32)
+_ONE_GREY_SLICE: Final[Mapping[str, tuple[float, float]]] = {
+    "SamplesPerPixel": (1, 1),
+    "NumberOfFrames": (1, 1),
+    "BitsAllocated": (8, 16),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,15 +76,18 @@ def to_volume(series: CtSeries) -> Volume:
     ------
     PixelDecodeError
         Pixel data is missing, truncated, or in a syntax no decoder reads.
+    HeaderError
+        Rescale, padding or the description of the pixels is malformed.
 
     References
     ----------
     DICOM PS3.3, C.11.1 "Modality LUT Module" and C.7.5.1.1.2 "Pixel Padding
     Value and Pixel Padding Range Limit".
     """
-    voxels = np.empty((len(series), series.rows, series.columns), dtype=np.float32)
+    shape = (series.rows, series.columns)
+    voxels = np.empty((len(series), *shape), dtype=np.float32)
     for index, dataset in enumerate(series.datasets):
-        voxels[index] = _hounsfield(dataset, series.series_instance_uid)
+        voxels[index] = _hounsfield(dataset, shape, series.series_instance_uid)
     affines = [
         pixel_affine(position, series.image_orientation, series.pixel_spacing_mm)
         for position in series.positions_mm
@@ -88,32 +102,32 @@ def to_volume(series: CtSeries) -> Volume:
     )
 
 
-def _hounsfield(dataset: Dataset, uid: str) -> HuArray:
-    shape = (int(dataset.Rows), int(dataset.Columns))
+def _hounsfield(dataset: Dataset, shape: tuple[int, int], uid: str) -> HuArray:
+    for keyword, limits in _ONE_GREY_SLICE.items():
+        number(dataset, keyword, limits[0], limits)
     try:
         with warnings.catch_warnings():
             # a decoder's remark on padding bytes is no reason to stop
             warnings.simplefilter("ignore")
-            stored = dataset.pixel_array
+            stored = pixel_array(dataset)
     # every decoder plugin raises errors of its own; all mean the same here
     except Exception as error:
         raise PixelDecodeError(
-            f"series {uid}: pixel data of instance {dataset.get('InstanceNumber', '?')} "
+            f"series {uid}: pixel data of instance {text(dataset, 'InstanceNumber') or '?'} "
             f"cannot be decoded ({type(error).__name__}). Send the series again, uncompressed."
         ) from error
     if stored.shape != shape:
         raise PixelDecodeError(f"series {uid}: pixel data is no single grey slice of {shape}")
-    slope = float(dataset.get("RescaleSlope") or 1)
-    intercept = float(dataset.get("RescaleIntercept") or 0)
+    slope = number(dataset, "RescaleSlope", 1.0, _SLOPES)
+    intercept = number(dataset, "RescaleIntercept", 0.0, _INTERCEPTS)
     hounsfield: HuArray = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    hounsfield[_padding(dataset, stored) & (hounsfield < _PADDING_BELOW_HU)] = AIR_HU
+    tissue = (hounsfield >= _TISSUE_HU[0]) & (hounsfield <= _TISSUE_HU[1])
+    hounsfield[_padding(dataset, stored) & ~tissue] = AIR_HU
     return np.maximum(hounsfield, np.float32(AIR_HU))
 
 
 def _padding(dataset: Dataset, stored: npt.NDArray[np.integer]) -> MaskArray:
-    value = dataset.get("PixelPaddingValue")
-    if value is None:
-        return np.zeros(stored.shape, dtype=bool)
-    limit = dataset.get("PixelPaddingRangeLimit")
-    low, high = sorted((int(value), int(value if limit is None else limit)))
+    value = number(dataset, "PixelPaddingValue", np.inf, _STORED)
+    limit = number(dataset, "PixelPaddingRangeLimit", value, _STORED)
+    low, high = sorted((value, limit))
     return np.asarray((stored >= low) & (stored <= high))

@@ -68,15 +68,14 @@ def process(
     """Map the regions of the head CT in FOLDER and write SEG, SR and a picture.
 
     Exit status: 0 done, 3 the series was rejected (why is in result.json),
-    2 wrong use or no atlas.
+    2 wrong use, no atlas, or a file that cannot be read or written.
     """
     try:
         atlas_folder = find_atlas(atlas, data or default_data_folder())
         now = datetime.now(UTC) if content_time is None else content_time.replace(tzinfo=UTC)
-        paths = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
         outcome = compute(
             Job(
-                paths=tuple(path for path in paths if path.is_file()),
+                paths=_files(folder, out),
                 out=out,
                 atlas_folder=atlas_folder,
                 now=now,
@@ -84,12 +83,25 @@ def process(
                 levels=levels,
             )
         )
-    except AtlasError as error:
+    except (AtlasError, OSError) as error:
         Console(stderr=True).print(f"[red]{error}[/red]", soft_wrap=True)
         sys.exit(_EXIT_USE)
     _report(outcome, out)
     if outcome.ending is Ending.REJECTED:
         sys.exit(_EXIT_REJECTED)
+
+
+def _files(folder: Path, out: Path) -> tuple[Path, ...]:
+    """List the files of a folder, but not the results of an earlier run in it."""
+    if not folder.is_dir():
+        return (folder,)
+    results = out.resolve()
+    own_results = results != folder.resolve()
+    return tuple(
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not (own_results and path.resolve().is_relative_to(results))
+    )
 
 
 def _report(outcome: Outcome, out: Path) -> None:
