@@ -20,6 +20,9 @@ from typing import Any, TypeVar
 
 from pydicom import Dataset, dcmread
 
+from node.commands.status import summary
+from node.state import read_records
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY / "../shared/data"
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1", "PYTHONPATH": str(REPOSITORY)}
@@ -272,11 +275,9 @@ class NodeProcess(Peer):
         )  # fmt: skip
 
     def status(self) -> list[dict[str, Any]]:
-        """Return what ``aspects-node status --json`` prints."""
-        answer = self.run("status", "--json")
-        assert answer.returncode == 0, answer.stderr
-        rows: list[dict[str, Any]] = json.loads(answer.stdout)
-        return rows
+        """Return what ``aspects-node status --json`` prints, without starting it."""
+        folder = self.data / "series"
+        return [summary(record, folder / record.key) for record in read_records(folder)]
 
     def states(self) -> dict[str, str]:
         """Return the state of each series, read as the status command reads it."""
