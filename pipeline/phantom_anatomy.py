@@ -49,7 +49,7 @@ class Build:
     @property
     def sulcus_mm(self) -> float:
         """Half the width of a sulcus at the surface."""
-        return 0.45 + 1.0 * self.atrophy
+        return 0.4 + 0.8 * self.atrophy
 
     @property
     def gap_mm(self) -> float:
@@ -153,20 +153,6 @@ def third_ventricle(p: Points, build: Build) -> HuArray:
     return single(np.maximum(slit, side))
 
 
-def caudate(f: Points, build: Build) -> HuArray:
-    """Distance to the caudate nucleus, head and body (folded points)."""
-    aside = 0.55 * build.ventricle_growth_mm
-    head = ellipsoid(f, (10.9 + aside, 14.3, 8), (5.2, 9.3, 13), turn_deg=8)
-    body = rods(
-        f,
-        (
-            Rod((14.5 + aside, 6, 19), (16.5 + aside, -6, 25), (4.2, 3.2)),
-            Rod((16.5 + aside, -6, 25), (22 + aside, -25, 26), (3.2, 1.8)),
-        ),
-    )
-    return blend_min(head, body, 3)
-
-
 def _half_plane(f: Points, start: tuple[float, float], end: tuple[float, float]) -> HuArray:
     """Distance to the left of a line in the axial plane, positive there."""
     dx, dy = end[0] - start[0], end[1] - start[1]
@@ -184,6 +170,22 @@ CAPSULE_MM: Final = 5.4
 def medial_faces(f: Points) -> tuple[HuArray, HuArray]:
     """Signed distance medially of the lentiform's two inner faces: front, back."""
     return -_half_plane(f, _FRONT, _KNEE), -_half_plane(f, _KNEE, _BACK)
+
+
+def caudate(f: Points, build: Build) -> HuArray:
+    """Distance to the caudate nucleus, head and body (folded points)."""
+    aside = 0.55 * build.ventricle_growth_mm
+    head = ellipsoid(f, (11.3 + aside, 14.6, 8), (6.3, 9.8, 13), turn_deg=4)
+    front, _ = medial_faces(f)
+    head = single(np.maximum(head, CAPSULE_MM - 0.6 - front))
+    body = rods(
+        f,
+        (
+            Rod((14.5 + aside, 6, 19), (16.5 + aside, -6, 25), (4.2, 3.2)),
+            Rod((16.5 + aside, -6, 25), (22 + aside, -25, 26), (3.2, 1.8)),
+        ),
+    )
+    return blend_min(head, body, 3)
 
 
 def lentiform(f: Points) -> HuArray:

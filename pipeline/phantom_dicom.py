@@ -88,7 +88,7 @@ def _add_series(ds: Dataset, spec: PhantomSpec, moment: datetime) -> None:
         setattr(ds, f"{what}Time", moment.strftime("%H%M%S"))
     ds.Modality = "CT"
     ds.SeriesNumber = 2
-    ds.SeriesDescription = "Head 5 mm, synthetic"
+    ds.SeriesDescription = "Head, synthetic"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     ds.Manufacturer = "aspects-node"
     ds.ManufacturerModelName = "Head phantom"

@@ -237,7 +237,7 @@ class Head:
         surface = np.minimum(np.minimum(np.minimum(depth, under - 0.6), medial), fissure)
         surface = np.minimum(surface, anatomy.sylvian(p, build))
         paint(hu, -surface, GREY)
-        paint(hu, 3.3 - surface, WHITE, edge=1.1)
+        paint(hu, 4.0 - surface, WHITE, edge=1.1)
 
     def _fold_distance(self, p: Points, depth: HuArray, medial: HuArray, size: HuArray) -> HuArray:
         """Distance out of the sulci: sheets that run in from the surface."""
@@ -255,8 +255,8 @@ class Head:
         inner = self._medial_folds.sheet_distance(
             Points(x=q.x * np.float32(0.5), y=q.y + 3 * np.sin(q.x * 0.3), z=q.z + wander)
         )
-        variety = np.clip(0.9 + 0.35 * self._depth.value(on_shell), 0.3, 1.25)
-        away[near] = np.minimum(self._gap(outer, d, 15 * variety), self._gap(inner, m, 9 * variety))
+        variety = np.clip(0.9 + 0.35 * self._depth.value(on_shell), 0.55, 1.25)
+        away[near] = np.minimum(self._gap(outer, d, 13 * variety), self._gap(inner, m, 9 * variety))
         return away
 
     def _gap(self, sheet: HuArray, depth: HuArray, reach: HuArray) -> HuArray:

@@ -29,6 +29,7 @@ from pipeline.phantom_regions import region_labels
 from pipeline.phantom_shapes import Points
 from pipeline.provenance import uid_factory
 from pipeline.regions import REGION_SIDES, Level, Region, Side, at_level
+from pipeline.series import load_series
 
 WHEN = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
 SMALL = Acquisition(rows=128, columns=112, pixel_spacing_mm=(2.0, 1.9))
@@ -165,7 +166,7 @@ def test_levels_count_from_below_and_lie_at_their_heights() -> None:
         ("cerebellum", (30, -66, -30), 28, 40),
         ("vitreous", (31, 66, -28), 0, 20),
         ("orbital fat", (27, 40, -32), -110, -40),
-        ("frontal bone", (0, 63, 40), 300, 1500),
+        ("frontal bone", (0, 60, 40), 300, 1500),
         ("ethmoid air", (8, 50, -42), -1000, -500),
         ("petrous bone", (35, -31, -33), 600, 1500),
     ],
@@ -206,6 +207,17 @@ def test_mixed_blocks_and_tilt_keep_the_table_step() -> None:
     tilt = np.deg2rad(18.5)
     iop = np.array(datasets[0].ImageOrientationPatient, float)
     assert iop == pytest.approx([1, 0, 0, 0, np.cos(tilt), -np.sin(tilt)])
+
+
+@pytest.mark.parametrize("orientation", Orientation)
+def test_the_series_is_read_in_the_order_of_the_levels(orientation: Orientation) -> None:
+    phantom = _made(replace(BRIEF, acquisition=replace(LEVELS, orientation=orientation)))
+    datasets = _datasets(phantom)
+    series = load_series(reversed(datasets))
+    assert series.gaps == ()
+    for level in Level:
+        stored = datasets[phantom.stored_index(level)]
+        assert series.sop_instance_uids[phantom.levels[level]] == stored.SOPInstanceUID
 
 
 def test_a_lesion_darkens_its_region_and_no_other() -> None:
