@@ -1,0 +1,13 @@
+"""What the pipeline's tests share; see `tests.pipeline.heads` for the series."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pipeline import heads
+
+
+@pytest.fixture(scope="session")
+def atlases() -> heads.Tools:
+    """The real atlas without the network: the templates alone find the levels."""
+    return heads.tools()
