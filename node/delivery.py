@@ -75,19 +75,26 @@ class Deliverer:
         waiting = self._waiting(key, number, destination)
         if waiting is None:
             return None
-        folder = self.ledger.results(key, number)
+        try:
+            self._send(key, number, destination, waiting)
+        except (PeerError, ConfigError) as error:
+            return self._failed(key, number, destination, (error.code, str(error)))
+        except Exception as error:  # a defect must not end the delivery for ever
+            LOG.exception("delivery_defect")
+            reason = f"{type(error).__name__} while sending"
+            return self._failed(key, number, destination, ("internal", reason))
+        self._delivered(key, number, destination)
+        return None
 
+    def _send(self, key: str, number: int, destination: str, names: list[str]) -> None:
         def on_object(name: str, status: int) -> None:
             with self.ledger.change(key) as record:
                 record.generation(number).deliveries[destination].statuses[name] = status
 
-        try:
+        if names:  # none where a crash came between the last answer and its record
+            folder = self.ledger.results(key, number)
             peer = self.config.peer(destination)
-            scu.send(self.config, peer, [folder / name for name in waiting], on_object)
-        except (PeerError, ConfigError) as error:
-            return self._failed(key, number, destination, error)
-        self._delivered(key, number, destination)
-        return None
+            scu.send(self.config, peer, [folder / name for name in names], on_object)
 
     def _waiting(self, key: str, number: int, destination: str) -> list[str] | None:
         """Return the objects to send; None where the delivery is at its end."""
@@ -110,13 +117,13 @@ class Deliverer:
             ]
 
     def _failed(
-        self, key: str, number: int, destination: str, error: PeerError | ConfigError
+        self, key: str, number: int, destination: str, why: tuple[str, str]
     ) -> float | None:
         settings = self.config.delivery
         with self.ledger.change(key) as record:
             generation = record.generation(number)
             delivery = generation.deliveries[destination]
-            delivery.code, delivery.reason = error.code, str(error)
+            delivery.code, delivery.reason = why
             delay = delay_s(settings, delivery.attempts, self.rng)
             given_up = now_s() + delay > delivery.since + settings.give_up_after_s
             if given_up:
@@ -131,8 +138,8 @@ class Deliverer:
                 "generation": number,
                 "destination": destination,
                 "attempt": delivery.attempts,
-                "code": error.code,
-                "reason": str(error),
+                "code": delivery.code,
+                "reason": delivery.reason,
                 "seconds": None if given_up else round(delay, 1),
             },
         )

@@ -97,7 +97,12 @@ class Workflows(DBOSConfiguredInstance):
         except PoolStoppedError:
             raise
         except (WorkerError, ComputeError, OSError) as error:
-            _keep_failure(self._tools.ledger, key, number, error)
+            _keep_failure(self._tools.ledger, key, number, _explain(error))
+            return []
+        except Exception as error:  # a defect must not leave the series COMPUTING for ever
+            LOG.exception("work_defect")
+            reason = f"{type(error).__name__} in the node"
+            _keep_failure(self._tools.ledger, key, number, ("internal", reason))
             return []
         return _keep_outcome(self._tools, key, number, outcome, time.monotonic() - start)
 
@@ -292,10 +297,8 @@ def _put_in_place(part: Path, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _keep_failure(
-    ledger: Ledger, key: str, number: int, error: WorkerError | ComputeError | OSError
-) -> None:
-    code, reason = _explain(error)
+def _keep_failure(ledger: Ledger, key: str, number: int, why: tuple[str, str]) -> None:
+    code, reason = why
     with ledger.change(key) as record:
         generation = record.generation(number)
         generation.state, generation.code, generation.reason = State.FAILED, code, reason
