@@ -63,10 +63,8 @@ def tool(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([*folders, "/usr/sbin"]))
 
 
-def dcmtk(
-    name: str, *arguments: str | Path, check: bool = True
-) -> subprocess.CompletedProcess[str]:
-    """Run a dcmtk tool to its end."""
+def run(name: str, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a system tool to its end."""
     return subprocess.run(
         [tool(name) or name, *map(str, arguments)],
         env=ENVIRONMENT,
@@ -81,7 +79,7 @@ def storescu(
     port: int, files: Iterable[Path], *options: str, aet: str = "SCANNER", check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Send files to a port of this machine with dcmtk's storescu."""
-    return dcmtk(
+    return run(
         "storescu", "-aet", aet, "-aec", "ASPECTS", *options, "127.0.0.1", str(port),
         *map(str, files), check=check,
     )  # fmt: skip
@@ -226,7 +224,7 @@ class NodeProcess(Peer):
     def __init__(self, folder: Path, config: Mapping[str, Any], compute: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        port = free_port()
+        port = int(config.get("port", 0)) or free_port()
         self.config_file = folder / "node.toml"
         self.data = folder / "data"
         values = {

@@ -20,9 +20,9 @@ from tests.peers import (
     ENVIRONMENT,
     NodeProcess,
     StoreScp,
-    dcmtk,
     free_port,
     peer,
+    run,
     storescu,
     tool,
     wait_for,
@@ -210,7 +210,7 @@ def test_bare_connections_do_not_stay(make_site: MakeSite) -> None:
     for _ in range(20):
         socket.create_connection(("127.0.0.1", site.node.port)).close()
     before = threads(site.node)
-    dcmtk("echoscu", "127.0.0.1", str(site.node.port))
+    run("echoscu", "127.0.0.1", str(site.node.port))
     wait_for(lambda: threads(site.node) <= before, what="threads ended")
 
 

@@ -13,7 +13,7 @@ from pynetdicom import AE, build_context
 from node.presentation import RESULT_CLASSES
 from tests.node.conftest import Site
 from tests.node.series import PATIENT, PATIENT_ID, write_series
-from tests.peers import dcmtk, storescu, wait_for
+from tests.peers import run, storescu, wait_for
 
 
 def results(site: Site, files: list[Path], count: int = 2) -> list[str]:
@@ -28,7 +28,7 @@ def results(site: Site, files: list[Path], count: int = 2) -> list[str]:
 
 
 def test_echo(shared_site: Site) -> None:
-    dcmtk("echoscu", "127.0.0.1", str(shared_site.node.port))
+    run("echoscu", "127.0.0.1", str(shared_site.node.port))
 
 
 def test_echo_command(shared_site: Site) -> None:
