@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from node.job import Ending, Job, Outcome
 from pipeline.errors import EncodingError
@@ -67,8 +67,8 @@ def _hold(mark: Path) -> None:
 
 def _write(job: Job, name: str, sop_class: str, uid: str, head: Dataset) -> None:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = uid
+    meta.MediaStorageSOPClassUID = UID(sop_class)
+    meta.MediaStorageSOPInstanceUID = UID(uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(str(job.out / name), {}, file_meta=meta, preamble=b"\x00" * 128)
     dataset.SOPClassUID = sop_class

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
@@ -48,11 +49,11 @@ def _write_image(
 ) -> Path:
     uid = _new_uid("image", name, str(index))
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.MediaStorageSOPInstanceUID = uid
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\x00" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = UID(sop_class), uid
     dataset.StudyInstanceUID = _new_uid("study", name)
     dataset.SeriesInstanceUID = _new_uid("series", name)
     dataset.PatientName, dataset.PatientID = PATIENT, PATIENT_ID

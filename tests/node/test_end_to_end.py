@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
@@ -66,7 +66,7 @@ def test_head_goes_in_and_regions_come_back(
     _stages_are_logged(node, uid)
 
 
-def _refer_to(seg: Dataset, sr: Dataset, ct: list[Dataset]) -> None:
+def _refer_to(seg: Dataset, sr: Dataset, ct: Sequence[Dataset]) -> None:
     series = {str(item.SeriesInstanceUID) for item in seg.ReferencedSeriesSequence}
     assert series == {str(ct[0].SeriesInstanceUID)}
     assert seg.FrameOfReferenceUID == ct[0].FrameOfReferenceUID
