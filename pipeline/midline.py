@@ -5,13 +5,16 @@ Only the transform is found here; voxels are resampled once, later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage, optimize
 
 from pipeline.arrays import FloatArray, HuArray, MaskArray
+from pipeline.volume import Volume
 
 _WORKING_MM: Final = 3.0
 _WINDOW_HU: Final = (-10.0, 70.0)
@@ -19,6 +22,11 @@ _CAP_HU: Final = 20.0  # a lesion's difference counts no more than that
 _OUTSIDE_HU: Final = -30.0
 _MAX_ANGLE_DEGREES: Final = 45.0
 _MAX_SHIFT_MM: Final = 18.0
+_AWAY_COST: Final = 0.02  # HU for each squared degree away from the head's midline
+_LARGE_SECTION: Final = 0.6
+_HEAD_SLICES: Final = 8
+_LEVEL_REACH_MM: Final = 10.5
+_LEVEL_SLICES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +73,70 @@ class Midline:
         return np.column_stack((down * scale, across * scale, self.point))
 
 
-def align_midline(voxels: HuArray, brain: MaskArray, spacing_mm: tuple[float, float]) -> Midline:
+def align_head(volume: Volume, brain: MaskArray) -> Midline:
+    """Find the midline common to all slices of a head.
+
+    Parameters
+    ----------
+    volume : Volume
+    brain : numpy.ndarray, shape (slice, row, column), bool
+        Not empty.
+
+    Returns
+    -------
+    Midline
+        In the radiologist's view.
+    """
+    sections = brain.sum(axis=(1, 2))
+    large = np.flatnonzero(sections > _LARGE_SECTION * sections.max())
+    return _align_slices(volume, brain, large[:: max(1, len(large) // _HEAD_SLICES)])
+
+
+def align_level(volume: Volume, brain: MaskArray, index: int, head: Midline) -> Midline:
+    """Find the midline at one slice, from the slices about it.
+
+    One slice alone may mislead, by a lesion or by oblique cutting: the slices
+    within 10 mm vote together, and the head's own midline holds them.
+
+    Parameters
+    ----------
+    volume : Volume
+    brain : numpy.ndarray, shape (slice, row, column), bool
+    index : int
+        Slice; its brain mask is not empty.
+    head : Midline
+        Of the whole head.
+    """
+    near = np.abs(volume.distances_mm - volume.distances_mm[index]) <= _LEVEL_REACH_MM
+    near &= brain.any(axis=(1, 2))
+    chosen = np.flatnonzero(near)
+    step = max(1, len(chosen) // _LEVEL_SLICES)
+    chosen = chosen[(chosen - index) % step == 0]
+    return _align_slices(volume, brain, chosen, near_degrees=head.angle_degrees)
+
+
+def _align_slices(
+    volume: Volume,
+    brain: MaskArray,
+    chosen: npt.NDArray[np.intp],
+    near_degrees: float | None = None,
+) -> Midline:
+    view = volume.view
+    return align_midline(
+        view.apply(volume.voxels[chosen]),
+        view.apply(brain[chosen]),
+        view.spacing(volume.pixel_spacing_mm),
+        near_degrees=near_degrees,
+    )
+
+
+def align_midline(
+    voxels: HuArray,
+    brain: MaskArray,
+    spacing_mm: tuple[float, float],
+    *,
+    near_degrees: float | None = None,
+) -> Midline:
     """Find the midline of a slab of slices.
 
     Parameters
@@ -76,6 +147,8 @@ def align_midline(voxels: HuArray, brain: MaskArray, spacing_mm: tuple[float, fl
         Brain mask; not empty.
     spacing_mm : tuple of float
         Between rows, then between columns.
+    near_degrees : float, optional
+        Where the angle is expected; what is far from it costs.
 
     Returns
     -------
@@ -89,9 +162,14 @@ def align_midline(voxels: HuArray, brain: MaskArray, spacing_mm: tuple[float, fl
     lesion from pulling the plane.
     """
     slab, centre = _working_slab(voxels, brain, spacing_mm)
-    start = _search(slab)
+
+    def cost(angle_degrees: float) -> float:
+        away = 0.0 if near_degrees is None else angle_degrees - near_degrees
+        return _AWAY_COST * away**2
+
+    start = _search(slab, cost)
     best = optimize.minimize(
-        lambda x: _loss(slab, float(x[0]), float(x[1])),
+        lambda x: _loss(slab, float(x[0]), float(x[1])) + cost(float(x[0])),
         start,
         method="Nelder-Mead",
         options={
@@ -105,7 +183,9 @@ def align_midline(voxels: HuArray, brain: MaskArray, spacing_mm: tuple[float, fl
     across = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
     point = centre + shift * across / np.asarray(spacing_mm)
     return Midline(
-        angle_degrees=angle, point=(float(point[0]), float(point[1])), asymmetry=float(best.fun)
+        angle_degrees=angle,
+        point=(float(point[0]), float(point[1])),
+        asymmetry=_loss(slab, angle, shift),
     )
 
 
@@ -155,7 +235,7 @@ def _loss(slab: HuArray, angle_degrees: float, shift_mm: float) -> float:
     return _difference(turned, turned[:, :, ::-1])
 
 
-def _search(slab: HuArray) -> tuple[float, float]:
+def _search(slab: HuArray, cost: Callable[[float], float]) -> tuple[float, float]:
     """Every 4 degrees, every 1.5 mm; a whole-pixel shift of the mirror moves the axis by half."""
     limit = int(_MAX_SHIFT_MM / _WORKING_MM * 2)
     coarse = slab[:: max(1, len(slab) // 3)]
@@ -165,7 +245,7 @@ def _search(slab: HuArray) -> tuple[float, float]:
         mirror = turned[:, :, ::-1]
         for pixels in range(-limit, limit + 1, 1):
             shifted = np.roll(mirror, pixels, axis=2)
-            loss = _difference(turned, shifted)
+            loss = _difference(turned, shifted) + cost(float(angle))
             if loss < found[0]:
                 found = (loss, float(angle), pixels * _WORKING_MM / 2)
     return found[1], found[2]

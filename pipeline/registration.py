@@ -30,13 +30,18 @@ _OUTSIDE_HU: Final = -20.0  # well under CSF, so that the brain has an edge
 _CLIP_HU: Final = (-5.0, 60.0)
 _AFFINE_STEP: Final = 2
 _SEED: Final = 7
-_DEFORM: Final = "-m NCC 4x4 -s 2.0vox 1.7vox -n 60x40x15"
+_STEPS: Final = "-n 60x40x15"
+# the nuclei have edges to follow; M4-M6 end at no edge, so hardly bend there
+_DEFORM: Final = {
+    Level.GANGLIONIC: "-m NCC 8x8 -s 3.0vox 1.7vox",
+    Level.SUPRAGANGLIONIC: "-m NCC 8x8 -s 2.0vox 3.0vox",
+}
 
 GREEDY: Final = Algorithm(
     name="greedy",
     version="1.4.0.3",
     family="deformable-model",
-    parameters=(_DEFORM, f"seed={_SEED}", f"grid_mm={FRAME_MM}"),
+    parameters=(*_DEFORM.values(), _STEPS, f"seed={_SEED}", f"grid_mm={FRAME_MM}"),
 )
 """The diffeomorphic step, as reported in every result."""
 
@@ -125,7 +130,7 @@ def register(
     moving = _framed_atlas(atlas)
     affine = _fit_affine(fixed, moving)
     warped = _resampled(moving.hu, affine)
-    field_mm = _deform(fixed.hu, warped)
+    field_mm = _deform(fixed.hu, warped, atlas.level)
     return _compose(fixed, moving, affine, field_mm, (atlas.level, midline, slab.shape))
 
 
@@ -213,11 +218,12 @@ def _resampled(hu: HuArray, affine: sitk.AffineTransform) -> HuArray:
     return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.float32)
 
 
-def _deform(fixed: HuArray, moving: HuArray) -> FloatArray:
+def _deform(fixed: HuArray, moving: HuArray, level: Level) -> FloatArray:
     """Return the displacement (down, across) in mm from fixed to moving points."""
     greedy = Greedy2D()
     greedy.execute(
-        f"-d 2 -i fixed moving -o warp -threads 1 -seed {_SEED} -wp 0 -V 0 {_DEFORM}",
+        f"-d 2 -i fixed moving -o warp -threads 1 -wp 0 -V 0 "
+        f"-seed {_SEED} {_DEFORM[level]} {_STEPS}",
         out=io.StringIO(),
         fixed=_as_image(fixed),
         moving=_as_image(moving),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from pydicom import Dataset
@@ -25,6 +25,7 @@ from pipeline.levels import AspectsLevels, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
 from pipeline.mapping import LevelMap, RegionMap, map_labels, tissue_only
 from pipeline.measure import RegionMeasurement, measure
+from pipeline.midline import Midline, align_head, align_level
 from pipeline.provenance import Algorithm, NewUid, Provenance
 from pipeline.quality import Quality, judge
 from pipeline.regions import Level
@@ -116,7 +117,8 @@ def run(
     1. Decode the voxels in Hounsfield units (`to_volume`).
     2. Mask the brain on every slice (`extract_brain`).
     3. Check that this is a non-contrast head (`check_eligibility`).
-    4. Choose the atlas by age, find the two levels (`find_levels`).
+    4. Find the midline of the head (`align_head`); choose the atlas by age and
+       find the two levels (`match_templates`, `Localizer`, `find_levels`).
     5. Register the atlas to each of the two slices (`register`).
     6. Carry the labels over, on the native grid (`map_labels`).
     7. Measure the regions (`measure`) and judge the mapping (`judge`).
@@ -153,12 +155,12 @@ def run(
     age = _age(series, tools.atlases, parameters)
     atlases = {level: tools.atlases.get(age.group, level) for level in Level}
     with watch.time("levels"):
-        levels = _levels(series, volume, brain, tools, atlases, parameters)
-        _check_brain(series, volume, brain, levels)
+        head = _Head(series, volume, brain, align_head(volume, brain))
+        levels = _levels(head, tools, atlases, parameters)
+        _check_brain(head, levels)
     with watch.time("registration"):
         registrations = {
-            level: _register(volume, brain, atlases[level], levels.get(level).index)
-            for level in Level
+            level: _register(head, atlases[level], levels.get(level).index) for level in Level
         }
     with watch.time("mapping"):
         region_map = RegionMap(
@@ -196,39 +198,44 @@ def _age(series: CtSeries, atlases: AtlasSet, parameters: Parameters) -> AgeChoi
     return atlases.for_age(patient_age_years(series.datasets[0]) if given is None else given)
 
 
+class _Head(NamedTuple):
+    series: CtSeries
+    volume: Volume
+    brain: MaskArray
+    midline: Midline
+
+
 def _levels(
-    series: CtSeries,
-    volume: Volume,
-    brain: MaskArray,
-    tools: Tools,
-    atlases: dict[Level, Atlas],
-    parameters: Parameters,
+    head: _Head, tools: Tools, atlases: dict[Level, Atlas], parameters: Parameters
 ) -> AspectsLevels:
     if parameters.levels is not None:
-        return levels_by_person(series, *parameters.levels)
-    match = match_templates(volume, brain, list(atlases.values()))
+        return levels_by_person(head.series, *parameters.levels)
+    similarity = match_templates(head.volume, head.brain, head.midline, list(atlases.values()))
     network = None
     if tools.localizer is not None:
-        network = tools.localizer.evidence(volume).log_evidence
-    return find_levels(series, match.similarity, network)
+        network = tools.localizer.evidence(head.volume).log_evidence
+    return find_levels(head.series, similarity, network)
 
 
-def _check_brain(series: CtSeries, volume: Volume, brain: MaskArray, levels: AspectsLevels) -> None:
-    pixel_mm2 = volume.pixel_spacing_mm[0] * volume.pixel_spacing_mm[1]
+def _check_brain(head: _Head, levels: AspectsLevels) -> None:
+    row_mm, column_mm = head.volume.pixel_spacing_mm
     for level in Level:
         index = levels.get(level).index
-        if brain[index].sum() * pixel_mm2 < _MIN_SECTION_MM2:
+        if head.brain[index].sum() * row_mm * column_mm < _MIN_SECTION_MM2:
             raise CoverageError(
-                f"series {series.series_instance_uid}: there is hardly any brain on slice {index} "
-                f"(0-based), chosen as the {level} level. Choose another."
+                f"series {head.series.series_instance_uid}: there is hardly any brain on slice "
+                f"{index} (0-based), chosen as the {level} level. Choose another."
             )
 
 
-def _register(volume: Volume, brain: MaskArray, atlas: Atlas, index: int) -> Registration:
-    view = volume.view
-    slab = _slab(volume, index)
+def _register(head: _Head, atlas: Atlas, index: int) -> Registration:
+    view = head.volume.view
     return register(
-        view.apply(slab), view.apply(brain[index]), view.spacing(volume.pixel_spacing_mm), atlas
+        view.apply(_slab(head.volume, index)),
+        view.apply(head.brain[index]),
+        view.spacing(head.volume.pixel_spacing_mm),
+        atlas,
+        midline=align_level(head.volume, head.brain, index, head.midline),
     )
 
 

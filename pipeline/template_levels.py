@@ -9,7 +9,6 @@ nuclei, Sylvian fissures.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,30 +29,14 @@ _BROAD: Final = 8.0  # grid points; what is broader than that is no landmark
 _SHIFTS: Final = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _STRETCHES: Final = (0.94, 1.0, 1.06)
 _MIN_SECTION_SHARE: Final = 0.25
-_MIDLINE_SECTION_SHARE: Final = 0.6
 _SLAB_MM: Final = 5.0
 _CANDIDATE_STEP_MM: Final = 2.4
 _NO_MATCH: Final = -1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TemplateMatch:
-    """How well each slice matches the template of each level.
-
-    Attributes
-    ----------
-    similarity : numpy.ndarray, shape (2, slice), float64
-        Weighted correlation, -1 to 1, with the ganglionic (row 0) and the
-        supraganglionic (row 1) template; -1 where there is too little brain.
-    midline : Midline
-        Of the whole head, in the radiologist's view.
-    """
-
-    similarity: FloatArray
-    midline: Midline
-
-
-def match_templates(volume: Volume, brain: MaskArray, atlases: Sequence[Atlas]) -> TemplateMatch:
+def match_templates(
+    volume: Volume, brain: MaskArray, midline: Midline, atlases: Sequence[Atlas]
+) -> FloatArray:
     """Compare every slice with the templates of both levels.
 
     Parameters
@@ -61,21 +44,22 @@ def match_templates(volume: Volume, brain: MaskArray, atlases: Sequence[Atlas]) 
     volume : Volume
     brain : numpy.ndarray, shape (slice, row, column), bool
         Not empty.
+    midline : Midline
+        Of the head, in the radiologist's view.
     atlases : sequence of Atlas
         Of one or more age groups, both levels of each.
 
     Returns
     -------
-    TemplateMatch
+    numpy.ndarray, shape (2, slice), float64
+        Weighted correlation, -1 to 1, with the ganglionic (row 0) and the
+        supraganglionic (row 1) template; -1 where there is too little brain.
         Thin slices are averaged over 5 mm and compared every 2.4 mm or more;
         between those, the similarity is interpolated.
     """
     view = volume.view
     spacing = view.spacing(volume.pixel_spacing_mm)
     sections = brain.sum(axis=(1, 2))
-    large = np.flatnonzero(sections > _MIDLINE_SECTION_SHARE * sections.max())
-    spread = large[:: max(1, len(large) // 8)]
-    midline = align_midline(view.apply(volume.voxels[spread]), view.apply(brain[spread]), spacing)
     variants = {
         level: np.concatenate([_variants(atlas) for atlas in atlases if atlas.level is level])
         for level in Level
@@ -90,7 +74,7 @@ def match_templates(volume: Volume, brain: MaskArray, atlases: Sequence[Atlas]) 
         similarity[row, found] = np.interp(
             volume.distances_mm[found], volume.distances_mm[candidates], scores[:, row]
         )
-    return TemplateMatch(similarity=similarity, midline=midline)
+    return similarity
 
 
 def _thinned(
