@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +27,12 @@ from pipeline.localizer.evaluate import (
     rescan,
     summarise,
 )
-from pipeline.localizer.infer import FINAL, WEIGHTS, Localizer, WeightsError, load_localizer
+from pipeline.localizer.infer import WEIGHTS, Localizer, WeightsError, load_localizer
 from pipeline.localizer.net import ENCODERS
 from pipeline.localizer.simulate import Scan
 from pipeline.localizer.train import Recipe, Trainer
 
+_ALL: Final = "all"
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_MAX: Final = -4
 _folder = click.Path(file_okay=False, path_type=Path)
@@ -84,8 +84,8 @@ def localizer() -> None:
 @click.option("--out", type=_folder, required=True, help="Folder for weights and checkpoints.")
 @click.option(
     "--fold",
-    type=click.Choice([*map(str, range(FOLDS)), FINAL, "each"]),
-    default=FINAL,
+    type=click.Choice([*map(str, range(FOLDS)), _ALL, "each"]),
+    default=_ALL,
     show_default=True,
     help="Fold to leave out; 'each' trains every fold in turn, 'all' leaves none out.",
 )
@@ -130,6 +130,9 @@ def _train_one(recipe: Recipe, heads: Sequence[LabelledHead], fold: str, out: Pa
 def evaluate(data: Path, encoder: str, weights: Path, simulated: bool, misses: bool) -> None:
     """Cross-validate: each head is read by networks that never saw its patient.
 
+    A patient of whom no network has learned is read by all of them together, as
+    at run time.
+
     Prints a table; the last line is one JSON object with the same numbers.
     """
     heads = read_heads(data)
@@ -155,22 +158,26 @@ def evaluate(data: Path, encoder: str, weights: Path, simulated: bool, misses: b
 def _cross_validate(
     heads: Sequence[LabelledHead], weights: Path, encoder: str, scans: Sequence[Scan]
 ) -> dict[str, list[Finding]]:
-    folds = fold_of([head.patient for head in heads])
-
-    @lru_cache
-    def of_fold(fold: int) -> Localizer:
-        return load_localizer(weights, encoder, (str(fold),))
-
+    judges = [load_localizer(weights, encoder)]
+    judges += [load_localizer(weights, encoder, fold) for fold in range(FOLDS)]
     findings: dict[str, list[Finding]] = {name: [] for name in ("acquired", *scans)}
     with _progress() as progress:
         task = progress.add_task("heads", total=len(heads), detail="")
         for head in heads:
-            judge = of_fold(folds[head.patient])
+            judge = _judge_of(head, judges)
             findings["acquired"].append(assess(judge, head))
             for scan in scans:
                 findings[scan].append(assess(judge, rescan(head, scan)))
             progress.update(task, advance=1, detail=head.name)
     return findings
+
+
+def _judge_of(head: LabelledHead, judges: Sequence[Localizer]) -> Localizer:
+    """Return the first who has not learned from this patient."""
+    for judge in judges:
+        if head.patient not in judge.trained_on:
+            return judge
+    raise WeightsError(f"every network has learned from head {head.name}")
 
 
 def _table(summaries: dict[str, list[Summary]]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,8 +31,6 @@ from pipeline.volume import Volume
 WEIGHTS: Final = Path(__file__).with_name("weights")
 """Folder of the weights and their model card."""
 CARD: Final = "MODEL_CARD.md"
-FINAL: Final = "all"
-"""Fold name of the weights that learned from every head."""
 _ROW: Final = re.compile(r"^\| `([\w.-]+\.safetensors)` \|.*\| `([0-9a-f]{64})` \|$", re.MULTILINE)
 
 
@@ -89,11 +86,14 @@ class Localizer:
         Over the weights of all networks.
     nets : tuple of AspectsLocNet
         Their outputs are averaged.
+    trained_on : frozenset of str
+        Patients that at least one of the networks has learned from.
     """
 
     name: str
     sha256: str
     nets: tuple[AspectsLocNet, ...]
+    trained_on: frozenset[str] = frozenset()
 
     def evidence(self, volume: Volume) -> LevelEvidence:
         """Weigh the slices of a volume, whatever its spacing and orientation.
@@ -182,29 +182,36 @@ def card_hashes(folder: Path = WEIGHTS) -> dict[str, str]:
     return dict(_ROW.findall(card))
 
 
-def load_net(path: Path) -> tuple[str, AspectsLocNet]:
+def load_net(path: Path) -> tuple[dict[str, str], AspectsLocNet]:
     """Read one file of weights.
 
     Returns
     -------
-    encoder : str
+    metadata : dict of str to str
+        ``encoder``, ``seed``, ``epochs``, ``fold``, and ``trained_on``: patients,
+        comma-separated.
     net : AspectsLocNet
         Float32, ready for inference.
+
+    Raises
+    ------
+    WeightsError
+        The file does not hold every weight.
     """
     with safe_open(path, framework="pt") as file:
-        encoder: str = file.metadata()["encoder"]
+        metadata: dict[str, str] = file.metadata()
         state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    net = build(encoder)
+    net = build(metadata["encoder"])
     # batch normalisation's step counter is of no use after training
     missing = net.load_state_dict(state, strict=False).missing_keys
     if any(not name.endswith("num_batches_tracked") for name in missing):
-        raise WeightsError(f"{path.name} does not hold every weight of {encoder}")
+        raise WeightsError(f"{path.name} does not hold every weight of {metadata['encoder']}")
     net.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return encoder, net.eval()
+    return metadata, net.eval()
 
 
 def load_localizer(
-    folder: Path = WEIGHTS, encoder: str = "resnet10", folds: Sequence[str] = (FINAL,)
+    folder: Path = WEIGHTS, encoder: str = "resnet10", fold: int | None = None
 ) -> Localizer:
     """Load the networks that the model card vouches for.
 
@@ -213,9 +220,9 @@ def load_localizer(
     folder : Path
         Holds ``MODEL_CARD.md`` and the weights.
     encoder : str
-    folds : sequence of str
-        ``"all"``, or the number of a fold of the cross-validation: every file
-        ``<encoder>-<fold>*.safetensors`` takes part.
+    fold : int, optional
+        Only the networks trained without that fold of the cross-validation, the
+        files ``<encoder>-<fold>-*.safetensors``; all of the encoder's by default.
 
     Raises
     ------
@@ -223,19 +230,20 @@ def load_localizer(
         A file is missing, or its SHA-256 is not the one in the model card.
     """
     hashes = card_hashes(folder)
-    names = sorted(
-        name
-        for name in hashes
-        for fold in folds
-        if re.fullmatch(rf"{encoder}-{fold}(-\w+)?\.safetensors", name)
-    )
+    start = f"{encoder}-" if fold is None else f"{encoder}-{fold}-"
+    names = sorted(name for name in hashes if name.startswith(start))
     if not names:
-        raise WeightsError(f"the model card lists no weights of {encoder} for {', '.join(folds)}")
+        raise WeightsError(f"{CARD} lists no weights {start}*")
     for name in names:
         _check(folder / name, hashes[name])
     digest = hashlib.sha256("".join(hashes[name] for name in names).encode()).hexdigest()
-    nets = tuple(load_net(folder / name)[1] for name in names)
-    return Localizer(name=encoder, sha256=digest, nets=nets)
+    loaded = [load_net(folder / name) for name in names]
+    return Localizer(
+        name=encoder,
+        sha256=digest,
+        nets=tuple(net for _, net in loaded),
+        trained_on=frozenset(name for data, _ in loaded for name in data["trained_on"].split(",")),
+    )
 
 
 def _check(path: Path, expected: str) -> None:

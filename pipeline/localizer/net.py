@@ -186,8 +186,8 @@ class AspectsLocNet(nn.Module):
         self.slice_head = nn.Linear(encoder.features, outputs)
         self.first = _Recurrent(encoder.features + 1, hidden)
         joined = 2 * hidden + outputs + 1
-        self.context = nn.Sequential(
-            _MultiResolution(joined, hidden), _MultiResolution(3 * hidden, hidden)
+        self.context = nn.ModuleList(
+            [_MultiResolution(joined, hidden), _MultiResolution(3 * hidden, hidden)]
         )
         self.second = _Recurrent(3 * hidden, hidden)
         self.series_head = nn.Linear(2 * hidden, outputs)
@@ -225,8 +225,12 @@ class AspectsLocNet(nn.Module):
         extra = steps[:, None]
         hidden = self.first(padded(torch.cat([features, extra], dim=1)), lengths)
         joined = torch.cat([hidden, padded(torch.cat([single, extra], dim=1))], dim=2)
-        context = self.context(joined.transpose(1, 2)).transpose(1, 2)
-        context = self.dropout(self.second(context, lengths))
+        context = joined.transpose(1, 2)
+        # beyond a series there is nothing, whatever stands beside it in the batch
+        inside = padded(torch.ones_like(extra)).transpose(1, 2)
+        for layer in self.context:
+            context = layer(context) * inside
+        context = self.dropout(self.second(context.transpose(1, 2), lengths))
         flat = torch.cat([row[:size] for row, size in zip(context, sizes, strict=True)])
         shape = (-1, N_LEVELS, 2)
         return self.series_head(flat).reshape(shape), single.reshape(shape)
