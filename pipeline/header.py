@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from copy import copy
 from typing import Any, Final
 
@@ -51,7 +50,11 @@ def texts(image: Dataset, keyword: str) -> tuple[str, ...]:
     except HeaderError:
         return ()
     several = isinstance(found, Sequence) and not isinstance(found, (str, bytes))
-    return tuple(str(item).strip() for item in (found if several else [found]) if item is not None)
+    items = found if several else [found]
+    # the items of a DICOM sequence are no text, and may hold anything
+    return tuple(
+        str(item).strip() for item in items if item is not None and not isinstance(item, Dataset)
+    )
 
 
 def uid(image: Dataset, keyword: str) -> str:
@@ -177,9 +180,8 @@ def without_unreadable(image: Dataset) -> tuple[Dataset, int]:
     if not bad:
         return image, 0
     cleaned = copy(image)
-    for tag in bad:
-        with suppress(KeyError):
-            del cleaned[tag]
+    # a shallow copy shares its elements with the original: give it its own table
+    cleaned._dict = {tag: image.get_item(tag) for tag in image.keys() if tag not in bad}  # noqa: SIM118
     return cleaned, len(bad)
 
 
