@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.files import sync_folder
 from node.inbox import Arrival, Inbox
 from node.presentation import RESULT_CLASSES
 from node.state import Generation, Ledger, SeriesRecord, State, now_s
@@ -164,6 +165,7 @@ class Assembly:
             self._complete(key, now - self._last.pop(key))
 
     def _complete(self, key: str, quiet_s: float) -> None:
+        sync_folder(self._ledger.images(key))
         images = sorted(path.name for path in self._ledger.images(key).iterdir())
         with self._ledger.change(key) as record:
             record.receiving = False

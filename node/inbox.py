@@ -27,7 +27,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from node.errors import StorageError
-from node.files import sync_folder, write_durably
+from node.files import write_durably
 from node.state import CHANGED, Ledger, SeriesRecord, series_key, short_hash
 
 LOG = logging.getLogger(__name__)
@@ -123,6 +123,9 @@ class Inbox:
     def sort(self, paths: Iterable[Path]) -> list[Arrival | None]:
         """Move objects into the folders of their series.
 
+        A rename is old or new after a power cut, never neither; the folders are
+        made durable once, when a series is complete.
+
         Parameters
         ----------
         paths : iterable of Path
@@ -133,10 +136,7 @@ class Inbox:
         list of Arrival or None
             One for each path; None where it was no longer there.
         """
-        arrivals = [self._sort_one(path) for path in paths]
-        for key in {arrival.key for arrival in arrivals if arrival is not None}:
-            sync_folder(self._ledger.images(key))
-        return arrivals
+        return [self._sort_one(path) for path in paths]
 
     def _sort_one(self, path: Path) -> Arrival | None:
         try:
