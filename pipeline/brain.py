@@ -7,10 +7,12 @@ grows a region of brain-like HU from the middle of the head, as Sun et al. do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
@@ -19,6 +21,9 @@ from pipeline.volume import Volume
 
 BrainMethod = Literal["skull", "paper"]
 
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+
+_THREADS: Final = 2
 _WORKING_MM: Final = 1.0
 _BONE_HU: Final = 150.0
 _TISSUE_HU: Final = (-15.0, 110.0)
@@ -43,47 +48,64 @@ def extract_brain(volume: Volume, *, method: BrainMethod = "skull") -> MaskArray
         True inside the brain, its CSF spaces and calcifications included.
         Slices without a closed skull (face, neck) may be all False.
     """
-    zoom = _working_zoom(volume)
-    small: HuArray = ndimage.zoom(
-        volume.voxels, (1, *zoom), order=1, grid_mode=True, mode="nearest"
-    )
+    factors = _factors(volume)
+    small = _averaged(volume.voxels, factors)
     spacing = (
-        volume.pixel_spacing_mm[0] / zoom[0],
-        volume.pixel_spacing_mm[1] / zoom[1],
+        volume.pixel_spacing_mm[0] * factors[0],
+        volume.pixel_spacing_mm[1] * factors[1],
     )
-    extract: Callable[[HuArray, tuple[float, float]], MaskArray] = (
-        _within_skull if method == "skull" else _grown_from_the_middle
-    )
-    mask = extract(small, spacing)
-    return _resized(mask, volume.voxels.shape)
+    extract = _within_skull if method == "skull" else _grown_from_the_middle
+    return _resized(extract(small, spacing), factors, volume.voxels.shape)
 
 
-def _working_zoom(volume: Volume) -> tuple[float, float]:
-    rows, columns = volume.voxels.shape[1:]
+def _factors(volume: Volume) -> tuple[int, int]:
     row_mm, column_mm = volume.pixel_spacing_mm
-    return (
-        max(1, round(rows * min(1.0, row_mm / _WORKING_MM))) / rows,
-        max(1, round(columns * min(1.0, column_mm / _WORKING_MM))) / columns,
+    return max(1, round(_WORKING_MM / row_mm)), max(1, round(_WORKING_MM / column_mm))
+
+
+def _each_slice(function: Callable[..., _Array], *stacks: Iterable[npt.NDArray[Any]]) -> _Array:
+    """Apply a function slice by slice on two threads; the order is kept."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        result: Any = np.stack(list(pool.map(function, *stacks)))
+    stacked: _Array = result
+    return stacked
+
+
+def _averaged(voxels: HuArray, factors: tuple[int, int]) -> HuArray:
+    """Average blocks of pixels; rows and columns left over are repeated."""
+    rows, columns = (-size % factor for size, factor in zip(voxels.shape[1:], factors, strict=True))
+    padded = np.pad(voxels, ((0, 0), (0, rows), (0, columns)), mode="edge")
+    slices, height, width = padded.shape
+    blocks = padded.reshape(
+        slices, height // factors[0], factors[0], width // factors[1], factors[1]
     )
+    return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
 
 
-def _resized(mask: MaskArray, shape: tuple[int, ...]) -> MaskArray:
-    if mask.shape == shape:
+def _resized(mask: MaskArray, factors: tuple[int, int], shape: tuple[int, ...]) -> MaskArray:
+    if factors == (1, 1):
         return mask
-    factors = (1, shape[1] / mask.shape[1], shape[2] / mask.shape[2])
-    smooth = ndimage.zoom(mask.astype(np.float32), factors, order=1, grid_mode=True, mode="nearest")
-    return np.asarray(smooth > 0.5)
+
+    def enlarged(small: MaskArray) -> MaskArray:
+        large = ndimage.zoom(
+            small.astype(np.float32), factors, order=1, grid_mode=True, mode="nearest"
+        )
+        return np.asarray(large[: shape[1], : shape[2]] > 0.5)
+
+    return _each_slice(enlarged, mask)
 
 
 def _within_skull(voxels: HuArray, spacing: tuple[float, float]) -> MaskArray:
-    smooth = ndimage.gaussian_filter(voxels, (0, 0.6 / spacing[0], 0.6 / spacing[1]))
-    enclosed = np.stack([_enclosed(hu, spacing) for hu in smooth])
+    def smoothed(hu: HuArray) -> HuArray:
+        return np.asarray(ndimage.gaussian_filter(hu, (0.6 / spacing[0], 0.6 / spacing[1])))
+
+    smooth = _each_slice(smoothed, voxels)
+    enclosed = _each_slice(lambda hu: _enclosed(hu, spacing), smooth)
     tissue = enclosed & (smooth > _TISSUE_HU[0]) & (smooth < _TISSUE_HU[1])
-    core = np.stack([_eroded(mask, spacing, _NECK_MM) for mask in tissue])
-    core = _large_components(core)
-    grown = np.stack([_dilated(mask, spacing, _NECK_MM + 1.5) for mask in core])
+    core = _large_components(_each_slice(lambda mask: _eroded(mask, spacing, _NECK_MM), tissue))
+    grown = _each_slice(lambda mask: _dilated(mask, spacing, _NECK_MM + 1.5), core)
     brain = grown & enclosed & (smooth > _TISSUE_HU[0])
-    return np.stack([_tidied(mask, spacing) for mask in brain])
+    return _each_slice(lambda mask: _tidied(mask, spacing), brain)
 
 
 def _enclosed(hu: HuArray, spacing: tuple[float, float]) -> MaskArray:
@@ -112,8 +134,7 @@ def _grown_from_the_middle(voxels: HuArray, spacing: tuple[float, float]) -> Mas
     Their seed and box are fixed to a 512 x 512 matrix; here the seed is the
     most brain-like spot near the middle of the head of each slice.
     """
-    masks = [_grown(hu, spacing) for hu in voxels]
-    return np.stack(masks)
+    return _each_slice(lambda hu: _grown(hu, spacing), voxels)
 
 
 def _grown(hu: HuArray, spacing: tuple[float, float]) -> MaskArray:
@@ -176,15 +197,32 @@ def _largest_component(mask: MaskArray) -> MaskArray:
 def _eroded(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> MaskArray:
     if not mask.any():
         return mask
-    padded = np.pad(mask, 1)
+    window = _window(mask, 0)
+    padded = np.pad(mask[window], 1)
     distance = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
-    return np.asarray(distance > radius_mm)
+    eroded = np.zeros_like(mask)
+    eroded[window] = distance > radius_mm
+    return eroded
 
 
 def _dilated(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> MaskArray:
     if not mask.any():
         return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing) <= radius_mm)
+    window = _window(mask, int(np.ceil(radius_mm / min(spacing))))
+    dilated = np.zeros_like(mask)
+    distance = ndimage.distance_transform_edt(~mask[window], sampling=spacing)
+    dilated[window] = distance <= radius_mm
+    return dilated
+
+
+def _window(mask: MaskArray, margin: int) -> tuple[slice, slice]:
+    """Bound a mask: what lies outside need not be looked at."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+    )
 
 
 def _opened(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> MaskArray:
