@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from node import scu
 from node.config import Delivery, NodeConfig
 from node.errors import ConfigError, PeerError
-from node.state import DeliveryRecord, DeliveryState, Ledger, State, now_s
+from node.state import DeliveryRecord, DeliveryState, Ledger, SeriesRecord, State, now_s
 from node.status import is_stored
 
 LOG = logging.getLogger(__name__)
@@ -103,8 +103,7 @@ class Deliverer:
             delivery = generation.deliveries[destination]
             if delivery.state is not DeliveryState.WAITING:
                 return None
-            latest = record.latest
-            if latest is not None and latest.number > number and latest.state is not State.QUEUED:
+            if _has_newer_results(record, number):
                 delivery.state = DeliveryState.SUPERSEDED
                 generation.state = State.SUPERSEDED
                 return None
@@ -163,6 +162,11 @@ class Deliverer:
                 "seconds_since_last_image": round(now_s() - generation.last_received, 3),
             },
         )
+
+
+def _has_newer_results(record: SeriesRecord, number: int) -> bool:
+    newer = (item for item in record.generations if item.number > number)
+    return any(item.state in {State.DELIVERING, State.DONE} for item in newer)
 
 
 def state_after(deliveries: list[DeliveryRecord]) -> State:
