@@ -33,9 +33,7 @@ def test_view_runs_to_left_and_to_back(axes: np.ndarray, turn: float) -> None:
     # not more than 45 degrees away from to-the-back and to-the-left
     assert down[1] >= np.hypot(down[0], down[2]) - 1e-9
     assert across[0] >= np.hypot(across[1], across[2]) - 1e-9
-    assert view.spacing((0.5, 0.4)) == pytest.approx(
-        (np.linalg.norm(down), np.linalg.norm(across))
-    )
+    assert view.spacing((0.5, 0.4)) == pytest.approx((np.linalg.norm(down), np.linalg.norm(across)))
 
 
 @given(
