@@ -174,7 +174,7 @@ def series_key(series_uid: str) -> str:
     Examples
     --------
     >>> series_key("1.2.3")
-    '34b7e9dce45b8c8ff2a9bd1b'
+    'c47f5b18b8a430e698b9fe15'
     """
     return short_hash(series_uid.encode())
 

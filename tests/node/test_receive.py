@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,3 +204,15 @@ def test_no_patient_in_logs_and_names(shared_site: Site, tmp_path: Path) -> None
         assert not [path for path in shared_site.node.data.rglob("*") if planted in path.name]
         for record in shared_site.node.data.glob("series/*/record.json"):
             assert planted not in record.read_text()
+
+
+def test_status_command(shared_site: Site, tmp_path: Path) -> None:
+    uid, files = write_series(tmp_path, "status", 2, modality="MR")
+    storescu(shared_site.node.port, files, "-R")
+    row = shared_site.node.wait_for_state(uid, "REJECTED")
+    rows = json.loads(shared_site.node.run("status", "--json").stdout)
+    shown = next(item for item in rows if item["series"] == uid)
+    assert {**shown, "age_s": 0} == {**row, "age_s": 0}
+    table = shared_site.node.run("status")
+    assert table.returncode == 0
+    assert "REJECTED" in table.stdout
