@@ -18,7 +18,7 @@ from atlases.errors import AtlasError
 from atlases.folders import default_data_folder
 from atlases.install import install
 from node.commands.shared import fail
-from node.demo.address import HOST, NODE_AE, PEER_AE, DemoError
+from node.demo.address import HOST, NODE_AE, PEER_AE, DemoError, NoImagesError
 from node.demo.images import read_images, send, write_phantom
 from node.demo.outcome import Outcome, collect
 from node.demo.process import running_node
@@ -57,7 +57,7 @@ def demo(ct: Path | None, out: Path) -> None:
         version = catalog_entry(_ATLAS).version
         _say(console, 1, f"Atlas {_ATLAS} {version}: {atlas_folder}")
         outcomes = _run(console, ct, out, atlas_folder)
-    except AtlasError as error:
+    except (AtlasError, NoImagesError) as error:
         fail(f"error [{error.code}]: {error}")
     except DemoError as error:
         fail(f"error [{error.code}]: {error}", code=1)

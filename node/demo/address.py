@@ -18,6 +18,12 @@ class DemoError(NodeError):
     code = "demo"
 
 
+class NoImagesError(DemoError):
+    """The folder holds no DICOM image."""
+
+    code = "demo-no-images"
+
+
 def free_port() -> int:
     """Return a TCP port of the loopback interface on which nothing listens."""
     with socket.socket() as probe:

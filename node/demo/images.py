@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pynetdicom import AE, build_context
 
-from node.demo.address import HOST, NODE_AE, PEER_AE, DemoError
+from node.demo.address import HOST, NODE_AE, PEER_AE, DemoError, NoImagesError
 from node.presentation import RESULT_CLASSES
 from pipeline.phantom import PhantomSpec, make_phantom, phantom_datasets
 from pipeline.provenance import uid_factory
@@ -35,7 +35,7 @@ def read_images(folder: Path) -> list[Dataset]:
 
     Raises
     ------
-    DemoError
+    NoImagesError
         There is none.
     """
     datasets = []
@@ -47,7 +47,7 @@ def read_images(folder: Path) -> list[Dataset]:
         if "SeriesInstanceUID" in dataset and str(dataset.SOPClassUID) not in RESULT_CLASSES:
             datasets.append(dataset)
     if not datasets:
-        raise DemoError(f"there is no DICOM image in {folder}: name a folder with a head CT")
+        raise NoImagesError(f"there is no DICOM image in {folder}: name a folder with a head CT")
     return datasets
 
 
