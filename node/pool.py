@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from node.errors import (
     WorkerCrashedError,
     WorkerTimeoutError,
 )
-from node.job import Job, Outcome
+from node.job import Ending, Job, Outcome
 from pipeline.errors import PipelineError
 
 LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _watch(lifeline: Connection) -> None:
 
 def _attempt(compute: Compute, job: Job) -> Outcome | _Failure:
     try:
-        return compute(job)
+        return _plain(compute(job))
     except PipelineError as error:
         return _Failure(error.code, str(error))
     except MemoryError:
@@ -86,6 +86,19 @@ def _attempt(compute: Compute, job: Job) -> Outcome | _Failure:
     except Exception as error:  # whatever it is, the node has to hear of it
         LOG.exception("compute_failed")
         return _Failure("internal", f"{type(error).__name__} in the computation")
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """Leave nothing that makes the node import the pipeline to read it."""
+    timings_s = {str(name): float(value) for name, value in (outcome.timings_s or {}).items()}
+    return replace(
+        outcome,
+        ending=Ending(outcome.ending),
+        code=str(outcome.code),
+        reason=str(outcome.reason),
+        quality=str(outcome.quality),
+        timings_s=timings_s,
+    )
 
 
 def _work(start: _Start, pipe: Connection, lifeline: Connection) -> None:
