@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ _VERBATIM: Final = (
     "StudyTime",
     "ReferringPhysicianName",
 )
+_OFFSET: Final = re.compile(r"[+-](0\d|1[0-4])[0-5]\d", re.ASCII)
 _LOSSY: Final = (
     "LossyImageCompression",
     "LossyImageCompressionRatio",
@@ -255,7 +257,7 @@ def series_time(series: CtSeries, now: datetime) -> datetime:
             f"series {series.series_instance_uid}: the time of encoding has no time zone"
         )
     offset = str(series.datasets[0].get("TimezoneOffsetFromUTC") or "")
-    if len(offset) != len("+0000") or not offset[1:].isdigit():
+    if not _OFFSET.fullmatch(offset):
         return now
     minutes = int(offset[1:3]) * 60 + int(offset[3:5])
     sign = -1 if offset[0] == "-" else 1
