@@ -57,7 +57,10 @@ def demo(ct: Path | None, out: Path) -> None:
         version = catalog_entry(_ATLAS).version
         _say(console, 1, f"Atlas {_ATLAS} {version}: {atlas_folder}")
         outcomes = _run(console, ct, out, atlas_folder)
-    except (AtlasError, NoImagesError) as error:
+    except AtlasError as error:
+        where = Path(sys.executable).parent
+        fail(f"error [{error.code}]: {error}\naspects-node lies in {where}")
+    except NoImagesError as error:
         fail(f"error [{error.code}]: {error}")
     except DemoError as error:
         fail(f"error [{error.code}]: {error}", code=1)
