@@ -29,6 +29,8 @@ _FRAME_HALF_MM: Final = (112, 96)  # along the midline, across it
 _OUTSIDE_HU: Final = -20.0  # well under CSF, so that the brain has an edge
 _CLIP_HU: Final = (-5.0, 60.0)
 _AFFINE_STEP: Final = 2
+_TURNS_DEGREES: Final = tuple(float(turn) for turn in range(-28, 29, 4))
+_TURN_COST: Final = 2e-4  # correlation for each squared degree
 _SEED: Final = 7
 _STEPS: Final = "-n 60x40x15"
 # the nuclei have edges to follow; M4-M6 end at no edge, so hardly bend there
@@ -187,13 +189,10 @@ def _as_image(array: HuArray) -> sitk.Image:
 
 def _fit_affine(fixed: _Framed, moving: _Framed) -> sitk.AffineTransform:
     """Map points of the fixed frame to the moving frame, by correlation."""
-    transform = sitk.AffineTransform(2)
-    scale = np.divide(moving.extent_mm, fixed.extent_mm)
-    transform.SetMatrix((float(scale[1]), 0.0, 0.0, float(scale[0])))
-    transform.SetCenter((fixed.middle_mm[1], fixed.middle_mm[0]))
-    transform.SetTranslation(
-        (moving.middle_mm[1] - fixed.middle_mm[1], moving.middle_mm[0] - fixed.middle_mm[0])
-    )
+    shrink = [_AFFINE_STEP, _AFFINE_STEP]
+    target = sitk.Shrink(_as_image(fixed.hu), shrink)
+    template = sitk.Shrink(_as_image(moving.hu), shrink)
+    transform = _start(fixed, moving, _promising_turn(fixed, moving))
     method = sitk.ImageRegistrationMethod()
     # one thread: the sums, and so the result, do not depend on the machine
     method.SetNumberOfThreads(1)
@@ -205,11 +204,39 @@ def _fit_affine(fixed: _Framed, moving: _Framed) -> sitk.AffineTransform:
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    shrink = [_AFFINE_STEP, _AFFINE_STEP]
-    method.Execute(
-        sitk.Shrink(_as_image(fixed.hu), shrink), sitk.Shrink(_as_image(moving.hu), shrink)
+    method.Execute(target, template)
+    return transform
+
+
+def _start(fixed: _Framed, moving: _Framed, turn_degrees: float) -> sitk.AffineTransform:
+    """Fit the brains' extents, after a turn about the middle of the brain."""
+    angle = np.radians(turn_degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    down, across = np.divide(moving.extent_mm, fixed.extent_mm)
+    transform = sitk.AffineTransform(2)
+    transform.SetMatrix((np.diag([across, down]) @ turn).ravel().tolist())
+    transform.SetCenter((fixed.middle_mm[1], fixed.middle_mm[0]))
+    transform.SetTranslation(
+        (moving.middle_mm[1] - fixed.middle_mm[1], moving.middle_mm[0] - fixed.middle_mm[0])
     )
     return transform
+
+
+def _promising_turn(fixed: _Framed, moving: _Framed) -> float:
+    """Try a few turns: symmetry alone misleads where much of one side is changed."""
+    template = sitk.Shrink(_as_image(ndimage.gaussian_filter(moving.hu, 2.0)), [4, 4])
+    target = sitk.Shrink(_as_image(ndimage.gaussian_filter(fixed.hu, 2.0)), [4, 4])
+    inside = sitk.GetArrayFromImage(sitk.Shrink(_as_image(fixed.brain.astype(np.float32)), [4, 4]))
+    eroded = ndimage.binary_erosion(inside > 0.5)
+    wanted = sitk.GetArrayFromImage(target)[eroded]
+
+    def likeness(turn_degrees: float) -> float:
+        start = _start(fixed, moving, turn_degrees)
+        moved = sitk.Resample(template, target, start, sitk.sitkLinear, _OUTSIDE_HU)
+        correlation = np.corrcoef(wanted, sitk.GetArrayFromImage(moved)[eroded])[0, 1]
+        return float(correlation) - _TURN_COST * turn_degrees**2
+
+    return max(_TURNS_DEGREES, key=likeness)
 
 
 def _resampled(hu: HuArray, affine: sitk.AffineTransform) -> HuArray:
