@@ -134,21 +134,22 @@ class Localizer:
         """Return the mean output of the networks: (frame, level, (logit, distance mm))."""
         images = torch.from_numpy(np.array(frames.images))
         steps = step_sizes(torch.from_numpy(np.array(frames.positions_mm)).float())
-        # a head and its mirror image have the same levels
-        both = windowed(torch.cat([images, images.flip(-1)]))
-        lengths = torch.tensor([len(images), len(images)])
+        # a head and its mirror image have the same levels: each network reads
+        # one of them, a network that stands alone both
+        views = [windowed(images), windowed(images.flip(-1))]
+        readings = [(net, views[place % 2]) for place, net in enumerate(self.nets)]
+        if len(self.nets) == 1:
+            readings = [(self.nets[0], view) for view in views]
         with torch.inference_mode():
-            series = torch.stack(
-                [_mean_of_both(net, both, steps.repeat(2), lengths) for net in self.nets]
-            ).mean(dim=0)
-        found = series.double().numpy()
+            series = [_read(net, view, steps) for net, view in readings]
+        found = torch.stack(series).mean(dim=0).double().numpy()
         return np.asarray(found * (1.0, DISTANCE_SCALE_MM))
 
 
-def _mean_of_both(net: AspectsLocNet, both: Tensor, steps: Tensor, lengths: Tensor) -> Tensor:
-    images = both.contiguous(memory_format=torch.channels_last)
-    series, _ = net(images, steps, lengths)
-    return torch.stack(series.chunk(2)).mean(dim=0)
+def _read(net: AspectsLocNet, view: Tensor, steps: Tensor) -> Tensor:
+    images = view.contiguous(memory_format=torch.channels_last)
+    series: Tensor = net(images, steps, torch.tensor([len(images)]))[0]
+    return series
 
 
 def _evidence(frames: Frames, distances_mm: FloatArray, outputs: FloatArray) -> LevelEvidence:

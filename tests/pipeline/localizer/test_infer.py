@@ -14,6 +14,7 @@ from pipeline.localizer.decode import choose
 from pipeline.localizer.infer import (
     CARD,
     WEIGHTS,
+    LevelEvidence,
     Localizer,
     WeightsError,
     card_hashes,
@@ -32,6 +33,11 @@ def localizer() -> Localizer:
 @pytest.fixture(scope="module")
 def volume(ct_ge: list[Path]) -> Volume:
     return to_volume(load_series([pydicom.dcmread(path) for path in ct_ge]))
+
+
+@pytest.fixture(scope="module")
+def answer(localizer: Localizer, volume: Volume) -> LevelEvidence:
+    return localizer.evidence(volume)
 
 
 @pytest.fixture
@@ -59,8 +65,8 @@ def turned(volume: Volume, *, transpose: bool, flip_rows: bool, flip_columns: bo
     )
 
 
-def test_a_real_head_of_another_scanner(localizer: Localizer, volume: Volume) -> None:
-    evidence = localizer.evidence(volume)
+def test_a_real_head_of_another_scanner(answer: LevelEvidence, volume: Volume) -> None:
+    evidence = answer
     low, high = choose(evidence.positions_mm, evidence.log_evidence)
     # 14 x 4 mm, then 14 x 7 mm, tilted by 18.5 degrees, with an old infarct
     assert low.index in {15, 16}
@@ -71,15 +77,12 @@ def test_a_real_head_of_another_scanner(localizer: Localizer, volume: Volume) ->
     assert not evidence.log_evidence.flags.writeable
 
 
-@pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("transpose", "flip"), [(False, True), (True, False)])
 def test_the_order_of_the_pixels_does_not_matter(
-    localizer: Localizer, volume: Volume, transpose: bool, flip: bool
+    localizer: Localizer, volume: Volume, answer: LevelEvidence, transpose: bool, flip: bool
 ) -> None:
     other = turned(volume, transpose=transpose, flip_rows=flip, flip_columns=not flip)
-    np.testing.assert_array_equal(
-        localizer.evidence(other).log_evidence, localizer.evidence(volume).log_evidence
-    )
+    np.testing.assert_array_equal(localizer.evidence(other).log_evidence, answer.log_evidence)
 
 
 @pytest.mark.usefixtures("threads")
@@ -87,7 +90,7 @@ def test_the_answer_is_the_same_for_any_number_of_threads(
     localizer: Localizer, volume: Volume
 ) -> None:
     answers = []
-    for count in (1, 2, 3, 4):
+    for count in (1, 2, 4):
         torch.set_num_threads(count)
         answers.append(localizer.evidence(volume).log_evidence.tobytes())
     assert len(set(answers)) == 1
