@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -147,9 +149,20 @@ class Localizer:
 
 
 def _read(net: AspectsLocNet, view: Tensor, steps: Tensor) -> Tensor:
-    images = view.contiguous(memory_format=torch.channels_last)
-    series: Tensor = net(images, steps, torch.tensor([len(images)]))[0]
-    return series
+    features = net.encode(view.contiguous(memory_format=torch.channels_last))
+    # the sums along z depend on the number of threads in their last bit
+    with _one_thread():
+        return net.read(features, steps, torch.tensor([len(features)]))[0]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _evidence(frames: Frames, distances_mm: FloatArray, outputs: FloatArray) -> LevelEvidence:

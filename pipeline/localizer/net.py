@@ -213,9 +213,17 @@ class AspectsLocNet(nn.Module):
             (positive: the level lies above) in ``DISTANCE_SCALE_MM``. Axis 1:
             ganglionic, supraganglionic.
         """
+        return self.read(self.encode(images), steps, lengths)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Compute the features of each slice by itself: (slices, features), float32."""
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed):
-            features = self.encoder(images)
-        features = self.dropout(features.float())
+            features: Tensor = self.encoder(images)
+        return features.float()
+
+    def read(self, features: Tensor, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Go on from the features; arguments and results as in :meth:`forward`."""
+        features = self.dropout(features)
         single = self.slice_head(features)
         sizes = lengths.tolist()
 
