@@ -29,7 +29,7 @@ from pipeline.midline import Midline, align_head, align_level
 from pipeline.provenance import Algorithm, NewUid, Provenance
 from pipeline.quality import Quality, judge
 from pipeline.regions import Level
-from pipeline.registration import GREEDY, Registration, register
+from pipeline.registration import ALGORITHMS, Method, Registration, register
 from pipeline.series import CtSeries
 from pipeline.template_levels import match_templates
 from pipeline.volume import Volume, to_volume
@@ -51,11 +51,13 @@ class Parameters:
         Ganglionic and supraganglionic slice as a person chose them, 0-based
         from inferior to superior.
     brain_method : {"skull", "paper"}
+    registration : Method
     """
 
     age_years: float | None = None
     levels: tuple[int, int] | None = None
     brain_method: BrainMethod = "skull"
+    registration: Method = Method.GREEDY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -160,7 +162,8 @@ def run(
         _check_brain(head, levels)
     with watch.time("registration"):
         registrations = {
-            level: _register(head, atlases[level], levels.get(level).index) for level in Level
+            level: _register(head, atlases[level], levels.get(level).index, parameters.registration)
+            for level in Level
         }
     with watch.time("mapping"):
         region_map = RegionMap(
@@ -171,7 +174,7 @@ def run(
         )
         measurements = measure(volume, region_map)
         quality = judge(levels, registrations, measurements, age, notes=eligibility.notes)
-    provenance = _provenance(series, volume, tools, age, atlases, levels)
+    provenance = _provenance(head, tools, age, atlases, levels, parameters)
     with watch.time("encode"):
         seg = build_seg(series, region_map, provenance, new_uid=new_uid, now=now)
         sr = build_sr(
@@ -228,7 +231,7 @@ def _check_brain(head: _Head, levels: AspectsLevels) -> None:
             )
 
 
-def _register(head: _Head, atlas: Atlas, index: int) -> Registration:
+def _register(head: _Head, atlas: Atlas, index: int, method: Method) -> Registration:
     view = head.volume.view
     return register(
         view.apply(_slab(head.volume, index)),
@@ -236,6 +239,7 @@ def _register(head: _Head, atlas: Atlas, index: int) -> Registration:
         view.spacing(head.volume.pixel_spacing_mm),
         atlas,
         midline=align_level(head.volume, head.brain, index, head.midline),
+        method=method,
     )
 
 
@@ -265,15 +269,15 @@ def _map(
 
 
 def _provenance(
-    series: CtSeries,
-    volume: Volume,
+    head: _Head,
     tools: Tools,
     age: AgeChoice,
     atlases: dict[Level, Atlas],
     levels: AspectsLevels,
+    parameters: Parameters,
 ) -> Provenance:
-    digest = hashlib.sha256("\n".join(series.sop_instance_uids).encode())
-    digest.update(volume.voxels.tobytes())
+    digest = hashlib.sha256("\n".join(head.series.sop_instance_uids).encode())
+    digest.update(head.volume.voxels.tobytes())
     return Provenance(
         input_sha256=digest.hexdigest(),
         atlas_name=tools.atlases.name,
@@ -285,7 +289,7 @@ def _provenance(
         age_years=age.years,
         age_flag=age.flag,
         levels_by="person" if levels.method == "person" else "method",
-        algorithms=(*_level_algorithms(tools, levels), GREEDY),
+        algorithms=(*_level_algorithms(tools, levels), ALGORITHMS[parameters.registration]),
         libraries={name: version(name) for name in _LIBRARIES},
     )
 
