@@ -11,7 +11,7 @@ from pipeline.atlas import AgeGroup, Atlas
 from pipeline.mapping import TISSUE_HU, LevelMap, map_labels, tissue_only
 from pipeline.midline import Midline
 from pipeline.regions import Level
-from pipeline.registration import Registration
+from pipeline.registration import Method, Registration
 
 
 def _atlas() -> Atlas:
@@ -35,6 +35,7 @@ def _identity(shift: tuple[float, float] = (0, 0)) -> Registration:
     grid = np.stack(np.meshgrid(np.arange(40.0), np.arange(40.0), indexing="ij"))
     return Registration(
         level=Level.GANGLIONIC,
+        method=Method.GREEDY,
         atlas_pixels=grid + np.array(shift)[:, None, None],
         ncc=1.0,
         affine_scale=(1.0, 1.0),

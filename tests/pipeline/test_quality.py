@@ -26,6 +26,7 @@ AGE = AgeChoice(group=AgeGroup.AGE_50_69, years=60.0, flag=None)
 def registration(level: Level, **changed: Any) -> Registration:
     good = Registration(
         level=level,
+        method=Method.GREEDY,
         atlas_pixels=np.zeros((2, 3, 3)),
         ncc=0.8,
         affine_scale=(1.0, 1.0),
