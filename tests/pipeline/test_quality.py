@@ -16,7 +16,7 @@ from pipeline.measure import RegionMeasurement
 from pipeline.midline import Midline
 from pipeline.quality import Quality, Verdict, judge
 from pipeline.regions import REGION_SIDES, Level
-from pipeline.registration import Registration, register
+from pipeline.registration import Method, Registration, register
 from pipeline.volume import to_volume
 from tests.pipeline.heads import HEAD, mapped_on_truth, phantom, series, tools
 
