@@ -163,11 +163,12 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kept: float) -> None:
     check(outcome, tmp_path / "out")
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
-def test_compressed_files_give_the_same_regions(tmp_path: Path, syntax: str) -> None:
+def test_compressed_files_give_the_same_regions(tmp_path: Path) -> None:
     images = datasets()
-    for ds in images:
-        pack(ds, syntax)
+    for index, ds in enumerate(images):
+        # even a mixture of syntaxes is one series
+        if index % 3:
+            pack(ds, RLELossless if index % 3 == 1 else JPEG2000Lossless)
     outcome = compute(job(save(images, tmp_path / "in"), tmp_path / "out", levels=LEVELS))
     assert outcome.ending is Ending.DONE
     assert document(tmp_path / "out")["regions"] == plain_regions(tmp_path)
@@ -279,7 +280,7 @@ FUZZ = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_
 @pytest.mark.filterwarnings("ignore")  # numpy and pydicom remark on odd values
 @pytest.mark.timeout(120)
 @given(seed=st.integers(0, 10**6), count=st.sampled_from([1, 2, 5, 30]))
-@settings(max_examples=150, **FUZZ)  # type: ignore[arg-type]  # a dict of several kinds
+@settings(max_examples=120, **FUZZ)  # type: ignore[arg-type]  # a dict of several kinds
 def test_mutated_small_files_end_in_a_code(tmp_path: Path, seed: int, count: int) -> None:
     paths = _write(mutated(_small_files(), seed, count, 10**6), tmp_path / "in")
     outcome = compute(job(paths, tmp_path / "out"))
@@ -291,7 +292,7 @@ def test_mutated_small_files_end_in_a_code(tmp_path: Path, seed: int, count: int
 @pytest.mark.filterwarnings("ignore")  # numpy and pydicom remark on odd values
 @pytest.mark.timeout(180)
 @given(seed=st.integers(0, 10**6), count=st.sampled_from([1, 3]))
-@settings(max_examples=8, **FUZZ)  # type: ignore[arg-type]  # a dict of several kinds
+@settings(max_examples=5, **FUZZ)  # type: ignore[arg-type]  # a dict of several kinds
 def test_mutated_heads_are_done_or_refused(tmp_path: Path, seed: int, count: int) -> None:
     paths = _write(mutated(_head_files(), seed, count, 1400), tmp_path / "in")
     outcome = compute(job(paths, tmp_path / "out", levels=LEVELS))

@@ -18,7 +18,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from atlases.read import load_atlas_set
-from pipeline.arrays import HuArray, LabelArray
+from pipeline.arrays import FloatArray, HuArray, LabelArray
 from pipeline.phantom import (
     Acquisition,
     Lesion,
@@ -105,12 +105,12 @@ def mapped_on_truth(spec: PhantomSpec) -> Result:
     return mapped(series(spec), both)
 
 
-def positions(ds: Dataset, shape: tuple[int, int] | None = None) -> np.ndarray:
+def positions(ds: Dataset) -> FloatArray:
     """Patient position of each pixel, term by term: PS3.3, C.7.6.2.1.1."""
     origin = [float(value) for value in ds.ImagePositionPatient]
     iop = [float(value) for value in ds.ImageOrientationPatient]
     between_rows, between_columns = (float(value) for value in ds.PixelSpacing)
-    rows, columns = np.mgrid[: ds.Rows, : ds.Columns] if shape is None else np.mgrid[shape]
+    rows, columns = np.mgrid[: ds.Rows, : ds.Columns]
     return np.stack(
         [
             origin[axis]

@@ -30,7 +30,6 @@ def _blocks(*blocks: SliceBlock) -> PhantomSpec:
 
 CASES: dict[str, PhantomSpec] = {
     "20 years": replace(QUICK, age_years=20),
-    "40 years": replace(QUICK, age_years=40),
     "60 years": QUICK,
     "80 years": replace(QUICK, age_years=80),
     "tilt 15": replace(QUICK, acquisition=replace(SMALL, gantry_tilt_deg=15.0)),

@@ -63,6 +63,7 @@ def test_sides_are_compared_with_opposite_signs() -> None:
         right, left = found[f"R {name}"], found[f"L {name}"]
         assert right.tissue_hu_median is not None
         assert left.tissue_hu_median is not None
+        assert right.difference_hu is not None
         assert right.difference_hu == pytest.approx(right.tissue_hu_median - left.tissue_hu_median)
         assert left.difference_hu == pytest.approx(-right.difference_hu)
         assert right.ratio == pytest.approx(right.tissue_hu_median / left.tissue_hu_median)

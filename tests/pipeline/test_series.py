@@ -35,9 +35,9 @@ from tests.pipeline.heads import NEW_UID, datasets, positions, stack, without
 COS, SIN = np.cos(np.radians(18.5)), np.sin(np.radians(18.5))
 
 
-def raw(keyword: str, vr: str, value: bytes) -> RawDataElement:
-    """Return an element as it is read from a file, not yet converted."""
-    return RawDataElement(Tag(keyword), vr, len(value), value, 0, False, True)
+def put_raw(ds: Dataset, keyword: str, vr: str, value: bytes) -> None:
+    """Set an element as it is read from a file, not yet converted."""
+    ds[Tag(keyword)] = RawDataElement(Tag(keyword), vr, len(value), value, 0, False, True)
 
 
 @given(order=st.permutations(range(12)))
@@ -128,7 +128,7 @@ def test_series_cannot_be_changed() -> None:
 
 def test_malformed_values_that_nobody_needs_are_left_out() -> None:
     images = stack()
-    images[0].add(raw("KVP", "FD", b"high"))
+    put_raw(images[0], "KVP", "FD", b"high")
     found = load_series(images)
     assert "KVP" not in found.datasets[0]
     assert "KVP" in images[0]
@@ -149,7 +149,7 @@ def _set_one(**values: object) -> Callable[[list[Dataset]], None]:
 
 
 def _raw(keyword: str, vr: str, value: bytes) -> Callable[[list[Dataset]], None]:
-    return lambda images: images[6].add(raw(keyword, vr, value))
+    return lambda images: put_raw(images[6], keyword, vr, value)
 
 
 def _delete(keyword: str, count: int = 12) -> Callable[[list[Dataset]], None]:
@@ -296,7 +296,7 @@ def test_any_bytes_in_any_element_are_read_or_refused(
 ) -> None:
     images = stack(9)
     for ds in images[which]:
-        ds.add(raw(keyword, vr, value))
+        put_raw(ds, keyword, vr, value)
     try:
         found = load_series(images)
     except SeriesError:

@@ -7,18 +7,18 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
-import openjpeg
 import pytest
+from openjpeg.utils import encode_array
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from pipeline.errors import HeaderError, PixelDecodeError, SeriesError
 from pipeline.phantom import PhantomSpec
 from pipeline.series import CtSeries, load_series
 from pipeline.volume import AIR_HU, to_volume
 from tests.pipeline.heads import HEAD, datasets, image, phantom, positions, save, series, stack
-from tests.pipeline.test_series import raw
+from tests.pipeline.test_series import put_raw
 
 FIXTURES = "dicom-fixtures"
 
@@ -90,9 +90,9 @@ def pack(ds: Dataset, syntax: str) -> None:
         return
     kind = "<i2" if ds.PixelRepresentation else "<u2"
     pixels = np.frombuffer(ds.PixelData, kind).reshape(ds.Rows, ds.Columns)
-    ds.PixelData = encapsulate([openjpeg.encode(pixels, photometric_interpretation=2)])
+    ds.PixelData = encapsulate([encode_array(pixels, photometric_interpretation=2)])
     ds["PixelData"].is_undefined_length = True
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_every_compressed_syntax_of_real_files(shared_data: Path, name: str) -> 
     inside = reference > -900
     for key, value in decoded.items():
         difference = np.abs(value - reference)
-        limit = 0 if key in lossless and "JPEGLSLossy" not in key else 20
+        limit = 0 if key in lossless and "JPEGLSLossy" not in key else 30
         assert difference[inside].mean() <= limit, key
 
 
@@ -196,7 +196,7 @@ def _set(**values: object) -> Callable[[list[Dataset]], None]:
 
 
 def _raw(keyword: str, vr: str, value: bytes) -> Callable[[list[Dataset]], None]:
-    return lambda images: images[4].add(raw(keyword, vr, value))
+    return lambda images: put_raw(images[4], keyword, vr, value)
 
 
 BAD: dict[str, tuple[type[SeriesError], Callable[[list[Dataset]], None]]] = {
