@@ -1,9 +1,11 @@
 """When is a series complete? One thread sorts what arrived and decides.
 
-A series is complete when it was quiet for the quiet time and no association
-that brought images of it is still open; or, whatever is open, when it was quiet
-for the longest quiet time. An image that comes later opens it again: the next
-generation is computed from all images.
+A series that was quiet for a moment is weighed (`node.evidence`): with the
+sender's count, or slices that cover a head without a gap and no association
+that may bring more, it is complete at once; without such evidence after a
+longer wait; with an association open, or images missing, after the longest. An
+image that comes later opens it again: the next generation is computed from all
+images.
 """
 
 from __future__ import annotations
@@ -14,19 +16,27 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from node.evidence import Clues, Evidence, Place, describe_gaps, weigh
 from node.files import sync_folder
-from node.inbox import Arrival, Inbox
-from node.presentation import RESULT_CLASSES
+from node.inbox import Arrival, Inbox, read_place
+from node.presentation import CT_CLASSES, RESULT_CLASSES
 from node.state import Generation, Ledger, SeriesRecord, State, now_s
 
 LOG = logging.getLogger(__name__)
 
 _BATCH: Final = 64
 _IDLE_S: Final = 5.0
+
+_ASKING: Final = 4
+_ANSWER_S: Final = 3.0
+
+Count = Callable[[SeriesRecord], int | None]
+"""``count(record)`` asks the sender how many images of a series it holds."""
 
 Submit = Callable[[str, int], None]
 """``submit(key, generation)`` starts the work; calling it twice does no harm."""
@@ -45,8 +55,58 @@ class _Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Counted:
+    key: str
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     pass
+
+
+_Event = _Stored | _Closed | _Counted | _Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a series must be quiet, in seconds.
+
+    Attributes
+    ----------
+    quiet_s : float
+        With evidence that it is complete.
+    incomplete_s : float
+        Without.
+    longest_s : float
+        While an association is open, or the sender holds more images.
+    """
+
+    quiet_s: float
+    incomplete_s: float
+    longest_s: float
+
+    def wait_s(self, evidence: Evidence, *, is_ct: bool) -> float:
+        """Return how long a series must be quiet with this evidence.
+
+        What is no CT is not computed, so that more of it changes nothing.
+        """
+        is_enough = evidence in {Evidence.COUNT, Evidence.GEOMETRY}
+        if is_enough or (evidence is Evidence.NONE and not is_ct):
+            return self.quiet_s
+        longer = self.incomplete_s if evidence is Evidence.NONE else self.longest_s
+        return max(longer, self.quiet_s)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A series that is being received."""
+
+    last: float
+    due: float
+    places: dict[str, Place | None] = field(default_factory=dict)
+    is_asked: bool = False
+    expected: int | None = None
 
 
 class Assembly:
@@ -57,7 +117,10 @@ class Assembly:
     inbox : Inbox
     ledger : Ledger
     submit : callable
-    quiet_time_s, longest_quiet_time_s : float
+    patience : Patience
+    count : callable, optional
+        Asks the sender of a series for its number of images; None where it
+        does not say. It may take its time: it runs in a thread of its own.
     """
 
     def __init__(
@@ -65,18 +128,18 @@ class Assembly:
         inbox: Inbox,
         ledger: Ledger,
         submit: Submit,
-        *,
-        quiet_time_s: float,
-        longest_quiet_time_s: float,
+        patience: Patience,
+        count: Count | None = None,
     ) -> None:
         self._inbox = inbox
         self._ledger = ledger
         self._submit = submit
-        self._quiet_time_s = quiet_time_s
-        self._longest_quiet_time_s = longest_quiet_time_s
-        self._events: queue.Queue[_Stored | _Closed | _Stop] = queue.Queue()
-        self._last: dict[str, float] = {}
+        self._patience = patience
+        self._count = count
+        self._events: queue.Queue[_Event] = queue.Queue()
+        self._watched: dict[str, _Watch] = {}
         self._open: dict[int, set[str]] = {}
+        self._askers = ThreadPoolExecutor(_ASKING, thread_name_prefix="count")
         self._thread = threading.Thread(target=self._run, name="assembly")
 
     def stored(self, path: Path, association: int) -> None:
@@ -102,13 +165,14 @@ class Assembly:
         """Sort what is waiting and end the thread."""
         self._events.put(_Stop())
         self._thread.join()
+        self._askers.shutdown(wait=False, cancel_futures=True)
 
     def _resume(self, key: str) -> None:
         record = self._ledger.get(key)
         if record is None:
             return
         if record.receiving:
-            self._last[key] = time.monotonic()
+            self._watch(key, time.monotonic())
         latest = record.latest
         if latest is not None and latest.state in {State.QUEUED, State.COMPUTING}:
             self._submit(key, latest.number)
@@ -125,8 +189,8 @@ class Assembly:
             except Exception:  # the node must go on receiving; the files are kept
                 LOG.exception("assembly_failed")
 
-    def _next_events(self) -> list[_Stored | _Closed | _Stop]:
-        events = []
+    def _next_events(self) -> list[_Event]:
+        events: list[_Event] = []
         with contextlib.suppress(queue.Empty):
             events.append(self._events.get(timeout=self._until_next()))
             while len(events) < _BATCH:
@@ -136,60 +200,103 @@ class Assembly:
     def _until_next(self) -> float:
         """Return the seconds until a series may be complete."""
         now = time.monotonic()
-        dues = (self._due(key) - now for key in self._last)
+        dues = (watch.due - now for watch in self._watched.values())
         return max(0.0, min(dues, default=_IDLE_S))
 
-    def _due(self, key: str) -> float:
-        held = any(key in keys for keys in self._open.values())
-        wait = self._longest_quiet_time_s if held else self._quiet_time_s
-        return self._last[key] + wait
+    def _watch(self, key: str, at: float) -> _Watch:
+        """Note a sign of life of a series; it is weighed when it was quiet."""
+        watch = self._watched.setdefault(key, _Watch(at, at))
+        watch.last = max(watch.last, at)
+        watch.due = watch.last + self._patience.quiet_s
+        watch.is_asked, watch.expected = False, None
+        return watch
 
-    def _take(self, events: list[_Stored | _Closed | _Stop]) -> None:
+    def _take(self, events: list[_Event]) -> None:
         stored = [event for event in events if isinstance(event, _Stored)]
         arrivals = self._inbox.sort(event.path for event in stored)
         for event, arrival in zip(stored, arrivals, strict=True):
             if arrival is not None:
                 self._note(event, arrival)
-        for closed in (event for event in events if isinstance(event, _Closed)):
-            self._open.pop(closed.association, None)
+        for other in events:
+            if isinstance(other, _Closed):
+                self._weigh_again(self._open.pop(other.association, set()))
+            elif isinstance(other, _Counted) and other.key in self._watched:
+                self._watched[other.key].expected = other.count
+                self._weigh_again({other.key})
 
     def _note(self, event: _Stored, arrival: Arrival) -> None:
         record = self._ledger.get(arrival.key)
         if record is not None and record.receiving:
-            self._last[arrival.key] = event.at
+            watch = self._watch(arrival.key, event.at)
+            if arrival.fresh:
+                watch.places[arrival.name] = arrival.place
             self._open.setdefault(event.association, set()).add(arrival.key)
+
+    def _weigh_again(self, keys: set[str]) -> None:
+        for watch in (self._watched[key] for key in keys if key in self._watched):
+            watch.due = watch.last + self._patience.quiet_s
 
     def _close_quiet(self) -> None:
         now = time.monotonic()
-        for key in [key for key in self._last if self._due(key) <= now]:
-            self._complete(key, now - self._last.pop(key))
+        for key, watch in list(self._watched.items()):
+            if watch.due <= now:
+                self._weigh(key, watch, now)
 
-    def _complete(self, key: str, quiet_s: float) -> None:
-        sync_folder(self._ledger.images(key))
-        images = sorted(path.name for path in self._ledger.images(key).iterdir())
-        with self._ledger.change(key) as record:
+    def _weigh(self, key: str, watch: _Watch, now: float) -> None:
+        """Complete a quiet series, or say when to look again."""
+        record = self._ledger.get(key)
+        if record is None:
+            del self._watched[key]
+            return
+        if self._count is not None and not watch.is_asked:
+            watch.is_asked, watch.due = True, now + _ANSWER_S
+            self._askers.submit(self._ask, self._count, record)
+            return
+        clues = self._clues(key, watch)
+        evidence = weigh(clues)
+        watch.due = watch.last + self._patience.wait_s(evidence, is_ct=_is_ct(record))
+        if watch.due <= now:
+            del self._watched[key]
+            self._complete(record, clues, evidence, now - watch.last)
+
+    def _ask(self, count: Count, record: SeriesRecord) -> None:
+        answer = None
+        try:
+            answer = count(record)
+        except Exception:  # the thread's end must not be the series' end
+            LOG.exception("count_failed", extra={"series": record.series_uid})
+        self._events.put(_Counted(record.key, answer))
+
+    def _clues(self, key: str, watch: _Watch) -> Clues:
+        images = self._ledger.images(key)
+        names = sorted(path.name for path in images.iterdir())
+        for name in names:
+            if name not in watch.places:  # it came before a restart
+                watch.places[name] = read_place(images / name)
+        return Clues(
+            images=len(names),
+            places=tuple(watch.places[name] for name in names),
+            is_held=any(key in keys for keys in self._open.values()),
+            expected=watch.expected,
+        )
+
+    def _complete(
+        self, record: SeriesRecord, clues: Clues, evidence: Evidence, quiet_s: float
+    ) -> None:
+        images = self._ledger.images(record.key)
+        sync_folder(images)
+        names = sorted(path.name for path in images.iterdir())
+        with self._ledger.change(record.key) as record:
             record.receiving = False
-            generation = self._fix(record, images)
+            generation = self._fix(record, names)
+            if generation is not None:
+                generation.evidence = evidence
+                generation.missing = _missing(record, clues)
         if generation is None:
             return
-        extra = {"series": record.series_uid, "generation": generation.number}
-        received_s = record.last_received - record.first_received
-        LOG.info(
-            "received_last_image",
-            extra={**extra, "images": len(images), "seconds": round(received_s, 3)},
-        )
-        LOG.info(
-            "complete",
-            extra={
-                **extra,
-                "images": len(images),
-                "state": generation.state,
-                "seconds": round(quiet_s, 3),
-                "seconds_since_last_image": round(now_s() - record.last_received, 3),
-            },
-        )
+        _log_complete(record, generation, quiet_s)
         if generation.state is State.QUEUED:
-            self._submit(key, generation.number)
+            self._submit(record.key, generation.number)
 
     def _fix(self, record: SeriesRecord, images: list[str]) -> Generation | None:
         """Fix the list of images of the next generation."""
@@ -211,6 +318,41 @@ class Assembly:
         parent = self._ledger.results(record.key, 0).parent
         used = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
         return max([*used, *(item.number for item in record.generations), 0]) + 1
+
+
+def _is_ct(record: SeriesRecord) -> bool:
+    return bool(set(record.sop_classes) & set(CT_CLASSES))
+
+
+def _missing(record: SeriesRecord, clues: Clues) -> str:
+    """Say what a series lacks, as far as is known."""
+    if not _is_ct(record):
+        return ""
+    parts = [describe_gaps(clues.places)]
+    if clues.expected is not None and clues.expected > clues.images:
+        parts.insert(0, f"the sender holds {clues.expected} images, {clues.images} came")
+    return "; ".join(part for part in parts if part)
+
+
+def _log_complete(record: SeriesRecord, generation: Generation, quiet_s: float) -> None:
+    extra = {
+        "series": record.series_uid,
+        "generation": generation.number,
+        "images": len(generation.images),
+    }
+    received_s = record.last_received - record.first_received
+    LOG.info("received_last_image", extra={**extra, "seconds": round(received_s, 3)})
+    LOG.info(
+        "complete",
+        extra={
+            **extra,
+            "state": generation.state,
+            "evidence": generation.evidence,
+            "missing": generation.missing,
+            "seconds": round(quiet_s, 3),
+            "seconds_since_last_image": round(now_s() - record.last_received, 3),
+        },
+    )
 
 
 def _judge_unread(record: SeriesRecord, generation: Generation) -> None:

@@ -50,6 +50,8 @@ class Peer(_Section):
     destination : bool
         Whether results of the series it sends go back to it; else they go to
         the default peer.
+    ask_count : bool
+        Whether it is asked by C-FIND how many images a series has that it sent.
     """
 
     name: PeerName
@@ -58,6 +60,7 @@ class Peer(_Section):
     port: Port
     may_send: bool = True
     destination: bool = True
+    ask_count: bool = False
 
 
 class Delivery(_Section):
@@ -100,7 +103,8 @@ class NodeConfig(BaseSettings):
     atlas: PeerName = "aspects-281"
     atlas_folder: Path | None = None
     uid_root: Annotated[str, StringConstraints(pattern=r"^[0-2](\.(0|[1-9]\d*))+\.$")] = "2.25."
-    quiet_time_s: Annotated[float, Field(ge=0)] = 2.0
+    quiet_time_s: Annotated[float, Field(ge=0)] = 1.0
+    incomplete_quiet_time_s: Annotated[float, Field(ge=0)] = 10.0
     longest_quiet_time_s: Seconds = 60.0
     accept_unknown_callers: bool = True
     check_called_ae_title: bool = False

@@ -27,6 +27,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from node.errors import StorageError
+from node.evidence import Place, place_of
 from node.files import write_durably
 from node.state import CHANGED, Ledger, SeriesRecord, series_key, short_hash
 
@@ -47,7 +48,14 @@ _UNREADABLE: Final = (
 )
 """What pydicom raises on bytes that are no DICOM."""
 
-_TAGS: Final = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"]
+_PLACE_TAGS: Final = ["ImagePositionPatient", "ImageOrientationPatient"]
+_TAGS: Final = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    *_PLACE_TAGS,
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +69,17 @@ class Arrival:
     series_uid : str
     fresh : bool
         It is new; not a duplicate, and not kept aside.
+    name : str
+        File name in the series' folder of images.
+    place : Place or None
+        Where the slice lies, as far as its header says.
     """
 
     key: str
     series_uid: str
     fresh: bool
+    name: str
+    place: Place | None
 
 
 class Inbox:
@@ -149,10 +163,13 @@ class Inbox:
         # an object without a series stands alone, under its own key
         key = series_key(series_uid or f"no series: {instance}")
         self._open_series(key, series_uid, head, received)
-        fresh = self._place(path, key, f"{short_hash(instance.encode())}.dcm")
+        name = f"{short_hash(instance.encode())}.dcm"
+        fresh = self._place(path, key, name)
         if fresh:
             self._ledger.touch(key, received, str(head.get("SOPClassUID", "")))
-        return Arrival(key=key, series_uid=series_uid, fresh=fresh)
+        return Arrival(
+            key=key, series_uid=series_uid, fresh=fresh, name=name, place=_read_place(head)
+        )
 
     def _open_series(self, key: str, series_uid: str, head: Dataset, received: float) -> None:
         if self._ledger.get(key) is not None:
@@ -161,6 +178,7 @@ class Inbox:
             SeriesRecord(
                 key=key,
                 series_uid=series_uid,
+                study_uid=str(head.get("StudyInstanceUID", "")),
                 calling_ae=str(head.get("SourceApplicationEntityTitle", "")),
                 first_received=received,
                 last_received=received,
@@ -213,6 +231,18 @@ class Inbox:
                 times = [path.stat().st_mtime for path in self._ledger.images(key).iterdir()]
                 with self._ledger.change(key) as changed:
                     changed.last_received = max([*times, changed.first_received])
+
+
+def read_place(path: Path) -> Place | None:
+    """Return where the slice in a file lies, or None where it does not say."""
+    return _read_place(_read_head(path))
+
+
+def _read_place(head: Dataset) -> Place | None:
+    try:
+        return place_of(*(head.get(keyword) for keyword in _PLACE_TAGS))
+    except _UNREADABLE:  # pydicom converts a value when it is looked at
+        return None
 
 
 def _read_head(path: Path) -> Dataset:

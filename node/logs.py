@@ -16,10 +16,10 @@ from typing import Final
 
 FIELDS: Final = frozenset(
     {
-        "ae_title", "attempt", "bytes", "code", "destination", "ending", "error", "file",
-        "generation", "host", "images", "objects", "peer", "pid", "port", "quality", "reason",
-        "seconds", "seconds_since_last_image", "series", "state", "status", "timings_s",
-        "transfer_syntax", "version",
+        "ae_title", "attempt", "bytes", "code", "destination", "ending", "error", "evidence",
+        "file", "generation", "host", "images", "missing", "objects", "peer", "pid", "port",
+        "quality", "reason", "seconds", "seconds_since_last_image", "series", "state", "status",
+        "timings_s", "transaction", "transfer_syntax", "version",
     }
 )  # fmt: skip
 """Every named value that may be logged."""

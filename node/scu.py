@@ -1,8 +1,9 @@
-"""C-ECHO and C-STORE to other applications.
+"""C-ECHO, C-FIND and C-STORE to other applications.
 
 References
 ----------
-DICOM PS3.7, 9.1.1 "C-STORE service", 9.1.5 "C-ECHO service".
+DICOM PS3.7, 9.1.1 "C-STORE service", 9.1.2 "C-FIND service", 9.1.5 "C-ECHO
+service"; PS3.4, C.6.2 "Study Root SOP Class Group".
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, build_context
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from node.config import NodeConfig, Peer
 from node.errors import (
@@ -31,6 +32,7 @@ from node.status import is_stored, meaning_of
 OnObject = Callable[[str, int], None]
 """``on_object(file name, status)``, called after each C-STORE response."""
 
+_PENDING: Final = (0xFF00, 0xFF01)
 _REJECT_SOURCES: Final = {1: "user", 2: "ACSE", 3: "presentation"}
 
 
@@ -50,6 +52,47 @@ def echo(config: NodeConfig, peer: Peer) -> None:
             raise StoreRefusedError(
                 f"{peer.name} answered C-ECHO with 0x{status.Status:04X}", int(status.Status)
             )
+
+
+def count_images(config: NodeConfig, peer: Peer, study_uid: str, series_uid: str) -> int | None:
+    """Ask a peer how many images of a series it holds (C-FIND).
+
+    Returns
+    -------
+    int or None
+        ``NumberOfSeriesRelatedInstances`` (0020,1209); None where the peer does
+        not know the series or does not count.
+
+    Raises
+    ------
+    PeerError
+        It gave no answer.
+
+    References
+    ----------
+    DICOM PS3.4, C.6.2.1.3 "Series Level": the count is an optional key.
+    """
+    query = Dataset()
+    query.QueryRetrieveLevel = "SERIES"
+    query.StudyInstanceUID = study_uid
+    query.SeriesInstanceUID = series_uid
+    query.NumberOfSeriesRelatedInstances = ""
+    model = StudyRootQueryRetrieveInformationModelFind
+    with _association(config, peer, [build_context(model)]) as association:
+        matches = list(_matches(association, peer, query, model))
+    counts = [match.get("NumberOfSeriesRelatedInstances") for match in matches]
+    known = [int(count) for count in counts if count is not None and str(count).strip()]
+    return max(known, default=None)
+
+
+def _matches(association: Any, peer: Peer, query: Dataset, model: str) -> Iterator[Dataset]:
+    for status, match in association.send_c_find(query, model):
+        if "Status" not in status:
+            raise AssociationAbortedError(f"{peer.name} gave no answer to C-FIND")
+        if status.Status in _PENDING and match is not None:
+            yield match
+        elif status.Status != 0x0000:
+            raise AssociationAbortedError(f"{peer.name} answered C-FIND: 0x{status.Status:04X}")
 
 
 def send(config: NodeConfig, peer: Peer, files: Sequence[Path], on_object: OnObject) -> None:

@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -19,14 +20,15 @@ import pipeline
 from atlases.catalog import catalog_entry
 from atlases.folders import find_atlas
 from atlases.verify import require_intact
-from node.assembly import Assembly
+from node.assembly import Assembly, Patience
 from node.config import NodeConfig
 from node.delivery import Deliverer
-from node.errors import ConfigError, NodeError
+from node.errors import ConfigError, NodeError, PeerError
 from node.inbox import Inbox
 from node.pool import WorkerPool
 from node.scp import Receiver, start_scp
-from node.state import Ledger, series_key
+from node.scu import count_images
+from node.state import Ledger, SeriesRecord, series_key
 from node.workflow import Engine, Tools
 
 LOG = logging.getLogger(__name__)
@@ -87,8 +89,12 @@ class Node:
             self.inbox,
             ledger,
             self.engine.submit,
-            quiet_time_s=config.quiet_time_s,
-            longest_quiet_time_s=config.longest_quiet_time_s,
+            Patience(
+                quiet_s=config.quiet_time_s,
+                incomplete_s=config.incomplete_quiet_time_s,
+                longest_s=config.longest_quiet_time_s,
+            ),
+            partial(count_at_origin, config) if any(p.ask_count for p in config.peers) else None,
         )
         self._server: Any = None
 
@@ -188,6 +194,32 @@ def checked_atlas(config: NodeConfig) -> Path:
     folder = config.atlas_folder or find_atlas(config.atlas, config.data_folder)
     require_intact(catalog_entry(config.atlas), folder)
     return folder
+
+
+def count_at_origin(config: NodeConfig, record: SeriesRecord) -> int | None:
+    """Ask the sender of a series how many images it has, where it may be asked.
+
+    Returns
+    -------
+    int or None
+        None where it is not to be asked, or gave no answer.
+    """
+    peer = config.peer_of(record.calling_ae)
+    if peer is None or not peer.ask_count or not record.study_uid:
+        return None
+    try:
+        return count_images(config, peer, record.study_uid, record.series_uid)
+    except PeerError as error:
+        LOG.warning(
+            "not_counted",
+            extra={
+                "series": record.series_uid,
+                "peer": peer.name,
+                "code": error.code,
+                "reason": str(error),
+            },
+        )
+        return None
 
 
 def _lock_data_folder(folder: Path) -> TextIO:

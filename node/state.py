@@ -90,6 +90,10 @@ class Generation(BaseModel):
         Seconds since the epoch of the last image of the list.
     now : str
         Date and time that goes into the results, ISO 8601; empty until known.
+    evidence : str
+        What spoke for the series being complete, see `node.evidence`.
+    missing : str
+        What it seemed to lack all the same, in words.
     code, reason, quality : str
     objects : list of str
         File names of the results, in the order of delivery.
@@ -104,6 +108,8 @@ class Generation(BaseModel):
     complete: float
     last_received: float
     now: str = ""
+    evidence: str = ""
+    missing: str = ""
     code: str = ""
     reason: str = ""
     quality: str = ""
@@ -121,6 +127,8 @@ class SeriesRecord(BaseModel):
         Name of its folder: a hash of the SeriesInstanceUID.
     series_uid : str
         ``SeriesInstanceUID`` (0020,000E); empty where it could not be read.
+    study_uid : str
+        ``StudyInstanceUID`` (0020,000D); empty where it could not be read.
     calling_ae : str
         AE title of the application that sent the first image.
     sop_classes : list of str
@@ -133,6 +141,7 @@ class SeriesRecord(BaseModel):
 
     key: str
     series_uid: str
+    study_uid: str = ""
     calling_ae: str
     sop_classes: list[str] = []
     first_received: float

@@ -231,6 +231,7 @@ class NodeProcess(Peer):
             "port": port,
             "data_folder": str(self.data),
             "quiet_time_s": 0.3,
+            "incomplete_quiet_time_s": 0.3,
             "min_free_disk": 0,
             **config,
         }

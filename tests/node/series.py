@@ -70,3 +70,8 @@ def _write_image(
     dataset.PixelData = pixels.tobytes()
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def study_of(name: str) -> str:
+    """Return the StudyInstanceUID of the series of that name."""
+    return str(_new_uid("study", name))
