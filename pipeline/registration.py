@@ -16,7 +16,7 @@ from pipeline.midline import Midline, align_midline
 from pipeline.provenance import Algorithm
 from pipeline.regions import Level
 from pipeline.registration_ants import ANTS, ants_map
-from pipeline.registration_greedy import GREEDY, greedy_map
+from pipeline.registration_greedy import AFFINE, GREEDY, greedy_map
 
 _SAMPLE_MM: Final = 1.0
 _RIM_MM: Final = 3.0  # the edge of the brain resembles itself on every slice
@@ -30,9 +30,14 @@ class Method(StrEnum):
 
     GREEDY = "greedy"
     ANTS = "ants"
+    AFFINE = "affine"
 
 
-ALGORITHMS: Final[dict[Method, Algorithm]] = {Method.GREEDY: GREEDY, Method.ANTS: ANTS}
+ALGORITHMS: Final[dict[Method, Algorithm]] = {
+    Method.GREEDY: GREEDY,
+    Method.ANTS: ANTS,
+    Method.AFFINE: AFFINE,
+}
 """What each method reports about itself."""
 
 
@@ -111,7 +116,8 @@ def register(
     if method is Method.ANTS:
         atlas_pixels = ants_map(slab, brain, spacing_mm, atlas)
     else:
-        atlas_pixels = greedy_map(slab, brain, spacing_mm, atlas, midline)
+        bend = method is Method.GREEDY
+        atlas_pixels = greedy_map(slab, brain, spacing_mm, atlas, midline, bend=bend)
     scale, turn_degrees, log_jacobian, folds = _shape_of(
         atlas_pixels, brain, spacing_mm, atlas.spacing_mm
     )

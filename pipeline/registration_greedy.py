@@ -50,6 +50,11 @@ GREEDY: Final = Algorithm(
 )
 """The diffeomorphic step, as reported in every result."""
 
+AFFINE: Final = Algorithm(
+    name="affine correlation", version=sitk.Version.VersionString(), family="image-processing"
+)
+"""The affine step alone, for comparison."""
+
 
 def greedy_map(
     slab: HuArray,
@@ -57,6 +62,8 @@ def greedy_map(
     spacing_mm: tuple[float, float],
     atlas: Atlas,
     midline: Midline,
+    *,
+    bend: bool = True,
 ) -> FloatArray:
     """Map the pixels of a slice to an atlas: affine, then diffeomorphic.
 
@@ -70,6 +77,8 @@ def greedy_map(
     atlas : Atlas
     midline : Midline
         Of the slice.
+    bend : bool
+        False stops after the affine fit.
 
     Returns
     -------
@@ -85,7 +94,9 @@ def greedy_map(
     fixed = framed(slab, brain, spacing_mm, midline)
     moving = framed_atlas(atlas)
     affine = _fit_affine(fixed, moving)
-    field_mm = _deform(fixed.hu, _resampled(moving.hu, affine), atlas.level)
+    field_mm = np.zeros((2, *frame_shape()))
+    if bend:
+        field_mm = _deform(fixed.hu, _resampled(moving.hu, affine), atlas.level)
     return _native_to_atlas(fixed, moving, _template_mm(affine, field_mm), slab.shape)
 
 

@@ -1,0 +1,19 @@
+"""``aspects-node bench``: figures, with a peer in the same run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from node.commands.lazy import LazyGroup
+
+_COMMANDS: Final = {
+    "pipeline": "node.commands.bench_pipeline:pipeline",
+    "registration": "node.commands.bench_registration:registration",
+}
+
+
+@click.group(cls=LazyGroup, table=_COMMANDS)
+def bench() -> None:
+    """Measure speed and accuracy; the last line is always one JSON object."""

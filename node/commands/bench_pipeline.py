@@ -1,0 +1,97 @@
+"""``aspects-node bench pipeline``: seconds for each stage on one series."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from atlases.folders import default_data_folder, find_atlas
+from node.compute import compute
+from node.job import Ending, Job
+from pipeline.phantom import PhantomSpec, make_phantom, phantom_datasets
+from pipeline.provenance import uid_factory
+
+_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@click.command()
+@click.option("--runs", default=20, show_default=True, type=click.IntRange(1), help="Timed runs.")
+@click.option(
+    "--ct",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a series, instead of a phantom of 32 slices of 512 x 512.",
+)
+@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
+)
+def pipeline(runs: int, ct: Path | None, atlas: str, data: Path | None) -> None:
+    """Time every stage of the pipeline on one series, warm.
+
+    The last line is one JSON object: p50 and p95 in seconds by stage and in
+    all, and the peak memory of the process.
+    """
+    folder = find_atlas(atlas, data or default_data_folder())
+    with TemporaryDirectory() as scratch:
+        source = ct or _phantom(Path(scratch) / "ct")
+        job = Job(
+            paths=tuple(sorted(path for path in source.iterdir() if path.is_file())),
+            out=Path(scratch) / "out",
+            atlas_folder=folder,
+            now=_MOMENT,
+        )
+        first = compute(job)
+        if first.ending is not Ending.DONE:
+            raise click.ClickException(f"the series was rejected ({first.code}): {first.reason}")
+        seconds = _timed(job, runs)
+    _report(seconds)
+
+
+def _phantom(folder: Path) -> Path:
+    folder.mkdir()
+    images = phantom_datasets(
+        make_phantom(PhantomSpec()), new_uid=uid_factory(), study_datetime=_MOMENT
+    )
+    for index, image in enumerate(images):
+        image.save_as(folder / f"{index:03d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def _timed(job: Job, runs: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for _ in track(range(runs), description="runs", console=Console(stderr=True)):
+        start = time.perf_counter()
+        outcome = compute(job)
+        seconds["total"].append(time.perf_counter() - start)
+        for stage, value in (outcome.timings_s or {}).items():
+            seconds[stage].append(value)
+    return seconds
+
+
+def _report(seconds: dict[str, list[float]]) -> None:
+    figures = {
+        stage: {f"p{rank}": round(float(np.percentile(values, rank)), 3) for rank in (50, 95)}
+        for stage, values in seconds.items()
+    }
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    table = Table(title=f"Seconds for one series, {len(seconds['total'])} runs")
+    for name in ("stage", "p50", "p95"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for stage, values in figures.items():
+        table.add_row(stage, f"{values['p50']:.2f}", f"{values['p95']:.2f}")
+    console = Console()
+    console.print(table)
+    console.print(f"peak memory {peak_mib:.0f} MiB")
+    click.echo(json.dumps({"seconds": figures, "peak_mib": round(peak_mib)}))
