@@ -62,8 +62,12 @@ def _read_head(folder: Path, row: dict[str, str]) -> LabelledHead:
     voxels = sitk.GetArrayFromImage(image).astype(np.float32)
     column_mm, row_mm, step_mm = image.GetSpacing()
     consensus = (int(row["bgl"]), int(row["sgl"]))
-    readings = tuple((int(row[f"reader_{k}_bgl"]), int(row[f"reader_{k}_sgl"])) for k in "ab")
-    low, high = np.mean([consensus, consensus, *readings], axis=0) * step_mm
+    readings = tuple(
+        (int(row[f"reader_{reader}_bgl"]), int(row[f"reader_{reader}_sgl"]))
+        for reader in "ab"
+        if f"reader_{reader}_bgl" in row
+    )
+    low, high = np.mean([consensus] * max(1, len(readings)) + [*readings], axis=0) * step_mm
     return LabelledHead(
         name=row["pid"],
         patient=SAME_PATIENT.get(row["pid"], row["pid"]),
@@ -73,7 +77,7 @@ def _read_head(folder: Path, row: dict[str, str]) -> LabelledHead:
         levels_mm=(consensus[0] * step_mm, consensus[1] * step_mm),
         targets_mm=(float(low), float(high)),
         readings=readings,
-        flags=tuple(filter(None, row["flags"].split(";"))),
+        flags=tuple(filter(None, row.get("flags", "").split(";"))),
     )
 
 
@@ -83,8 +87,9 @@ def read_heads(folder: Path) -> tuple[LabelledHead, ...]:
     Parameters
     ----------
     folder : Path
-        Holds ``levels.csv`` (columns pid, bgl, sgl, reader_a_bgl ... flags;
-        0-based slices, the lowest first) and ``<pid>.nii.gz`` in HU.
+        Holds ``levels.csv`` (columns pid, bgl, sgl, and where there are any
+        reader_a_bgl, reader_a_sgl, reader_b_bgl, reader_b_sgl, flags; 0-based
+        slices, the lowest first) and ``<pid>.nii.gz`` in HU.
 
     Raises
     ------

@@ -139,6 +139,8 @@ def rescan(head: LabelledHead, scan: Scan) -> LabelledHead:
 def between_readers(heads: Sequence[LabelledHead]) -> dict[str, list[Finding]]:
     """Compare each reader with the consensus, and the second with the first."""
     read = [head for head in heads if len(head.readings) == N_READERS]
+    if not read:
+        return {}
     first_as_truth = [
         replace(head, levels_mm=(float(head.distances_mm[low]), float(head.distances_mm[high])))
         for head in read
