@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import SimpleITK as sitk
@@ -26,14 +28,25 @@ from pipeline.encode.result_json import rejection_document, result_document
 from pipeline.errors import SeriesError, TooLargeError, UnreadableFileError
 from pipeline.header import uid as read_uid
 from pipeline.localizer.infer import Localizer, WeightsError, load_localizer
+from pipeline.phantom import Acquisition, PhantomSpec, make_phantom, phantom_datasets
 from pipeline.provenance import uid_factory
 from pipeline.run import Parameters, Result, Tools, run
 from pipeline.series import MAX_SLICES, load_series
 
-__all__ = ["OBJECTS", "Ending", "Job", "Outcome", "compute", "load_tools", "read_datasets"]
+__all__ = [
+    "OBJECTS",
+    "Ending",
+    "Job",
+    "Outcome",
+    "compute",
+    "load_tools",
+    "read_datasets",
+    "warm_up",
+]
 
 OBJECTS: Final = ("seg.dcm", "sr.dcm")
 """What is delivered, in this order: the report refers to the segmentation."""
+_WARM_UP_TIME: Final = datetime(2024, 1, 1, 12, tzinfo=UTC)
 _MEDIA_DIRECTORY: Final = UID("1.2.840.10008.1.3.10")
 
 
@@ -126,6 +139,30 @@ def _finish(job: Job, result: Result, read_s: float) -> Outcome:
         objects=OBJECTS,
         timings_s=timings_s,
     )
+
+
+def warm_up(atlas_folder: Path) -> None:
+    """Map a small phantom once, so that no series waits for what happens only once.
+
+    Libraries are loaded, code is compiled and memory is taken at the first use:
+    seconds, that the first patient would else wait for.
+    """
+    tools = load_tools(atlas_folder)
+    new_uid = uid_factory()
+    coarse = Acquisition(rows=160, columns=160, pixel_spacing_mm=(1.5, 1.5))
+    phantom = make_phantom(PhantomSpec(acquisition=coarse, sub_samples=1))
+    datasets = phantom_datasets(phantom, new_uid=new_uid, study_datetime=_WARM_UP_TIME)
+    with TemporaryDirectory(prefix="aspects-node-") as name:
+        job = Job(paths=(), out=Path(name), atlas_folder=atlas_folder, now=_WARM_UP_TIME)
+        result = run(
+            load_series(datasets),
+            tools,
+            Parameters(),
+            new_uid=new_uid,
+            now=_WARM_UP_TIME,
+            clock=time.perf_counter,
+        )
+        _finish(job, result, 0.0)
 
 
 def read_datasets(paths: Iterable[Path]) -> list[Dataset]:

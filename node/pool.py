@@ -62,11 +62,14 @@ def load_compute(path: str) -> Compute:
 
 
 def _warm_up(start: _Start) -> Compute:
-    """Import and load now what the first series would else wait for."""
+    """Import, load and do once now what the first series would else wait for."""
     compute = load_compute(start.compute)
     module = importlib.import_module(start.compute.partition(":")[0])
-    if load_tools := getattr(module, "load_tools", None):
-        load_tools(start.atlas_folder)
+    if warm_up := getattr(module, "warm_up", None):
+        try:
+            warm_up(start.atlas_folder)
+        except Exception:  # a cold worker is slow, not broken
+            LOG.exception("warm_up_failed")
     return compute
 
 

@@ -6,6 +6,7 @@ import json
 import random
 import resource
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -19,7 +20,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from atlases.errors import AtlasAlteredError, AtlasError
-from node.compute import OBJECTS, Ending, Job, Outcome, compute, load_tools, read_datasets
+from node.compute import OBJECTS, Ending, Job, Outcome, compute, load_tools, read_datasets, warm_up
 from pipeline.errors import TooLargeError, UnreadableFileError
 from pipeline.series import MAX_SLICES
 from tests.pipeline.heads import HEAD, SHARED_DATA, WHEN, datasets, phantom, save, stack
@@ -321,3 +322,9 @@ def test_deep_nesting_does_not_overflow_the_stack(tmp_path: Path) -> None:
     assert sys.getrecursionlimit() < 10_000
     outcome = compute(job([tmp_path / "x"], tmp_path / "out"))
     assert outcome.ending is Ending.REJECTED
+
+
+def test_warm_up_goes_through_the_whole_method() -> None:
+    names = set(Path(tempfile.gettempdir()).glob("aspects-node-*"))
+    warm_up(ATLAS)
+    assert set(Path(tempfile.gettempdir()).glob("aspects-node-*")) == names
