@@ -72,6 +72,10 @@ ATTENUATION: Final = _dcm("112031", "Attenuation Coefficient")
 DISTANCE: Final = _dcm("121206", "Distance")
 COMMENT: Final = _dcm("121106", "Comment")
 PROCESSING_EQUIPMENT: Final = _dcm("109102", "Processing Equipment")
+SEGMENTATION: Final = _dcm("113076", "Segmentation")
+SOURCE_IMAGE: Final = _dcm("121322", "Source image for image processing operation")
+OF_INTEREST: Final = _dcm("113000", "Of Interest")
+IMAGING_REPORT: Final = _dcm("126000", "Imaging Measurement Report")
 DEVICE: Final = _dcm("121007", "Device")
 REPORTED_PROCEDURE: Final = Concept(
     value="25045-6", scheme="LN", meaning="CT unspecified body region"

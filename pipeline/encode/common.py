@@ -86,6 +86,9 @@ class EncodeSettings:
     ----------
     equipment : Equipment
     seg_series_number, sr_series_number : int
+    sc_series_number, gsps_series_number, ko_series_number, pdf_series_number : int
+    tissue_series_number : int
+        Of the second SEG, with tissue only.
     all_slices : bool
         The SEG gets a frame for each segment on every slice, empty ones too,
         for viewers that misplace sparse ones.
@@ -95,6 +98,11 @@ class EncodeSettings:
     equipment: Equipment = field(default_factory=Equipment)
     seg_series_number: int = 9301
     sr_series_number: int = 9302
+    sc_series_number: int = 9303
+    gsps_series_number: int = 9304
+    ko_series_number: int = 9305
+    pdf_series_number: int = 9306
+    tissue_series_number: int = 9307
     all_slices: bool = False
     sr_class: SrClass = SrClass.COMPREHENSIVE_3D
 
@@ -170,7 +178,7 @@ def source_headers(series: CtSeries) -> list[Dataset]:
         header.PixelSpacing = list(series.datasets[0].PixelSpacing)
         header.ImageOrientationPatient = list(series.datasets[0].ImageOrientationPatient)
         header.SliceThickness = float(series.slice_thickness_mm[index])
-    _propagate_lossy(series.datasets, first)
+    propagate_lossy(series.datasets, first)
     return headers
 
 
@@ -189,8 +197,39 @@ def _reference_copy(image: Dataset) -> Dataset:
     return copy
 
 
-def _propagate_lossy(images: Sequence[Dataset], first: Dataset) -> None:
-    """Call the result lossy if any of its sources is."""
+def complete_header(first: Dataset, image: Dataset) -> Dataset:
+    """Return one image's header with patient and study, which only the first carries.
+
+    Parameters
+    ----------
+    first, image : pydicom.Dataset
+        Of ``source_headers``.
+
+    Returns
+    -------
+    pydicom.Dataset
+        A new dataset.
+    """
+    complete = Dataset()
+    complete.update(first)
+    complete.update(image)
+    return complete
+
+
+def propagate_lossy(images: Sequence[Dataset], first: Dataset) -> None:
+    """Call a result lossy if any of its sources is.
+
+    Parameters
+    ----------
+    images : sequence of pydicom.Dataset
+        The sources.
+    first : pydicom.Dataset
+        Changed in place.
+
+    References
+    ----------
+    DICOM PS3.3, C.7.6.1.1.5 "Lossy Image Compression".
+    """
     lossy = next((image for image in images if image.get("LossyImageCompression") == "01"), None)
     for keyword in _LOSSY:
         first.pop(keyword, None)

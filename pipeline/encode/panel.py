@@ -27,8 +27,8 @@ WINDOW: Final = (40.0, 80.0)
 
 _HEAD_HU: Final = -200.0
 _MARGIN: Final = 1.07
-_FILL: Final = 0.15
-_LINE: Final = 2
+_LUMA: Final = (0.299, 0.587, 0.114)
+_MIN_LUMA: Final = 155.0
 _SMOOTHING: Final = 1.5
 _BORDER: Final = 8
 _NAME_SIZES: Final = (13, 18)
@@ -45,10 +45,13 @@ class Field:
         Along rows and columns of the view, from its first pixel.
     mm_per_pixel : float
         Of the display, the same in both directions.
+    size : tuple of int
+        Rows and columns of the panel, in display pixels.
     """
 
     centre_mm: tuple[float, float]
     mm_per_pixel: float
+    size: tuple[int, int] = PANEL
 
     def coordinates(self, spacing_mm: tuple[float, float]) -> FloatArray:
         """Return where each display pixel lies in the view's array.
@@ -61,12 +64,32 @@ class Field:
         axes = [
             (self.centre_mm[axis] + (np.arange(size) - (size - 1) / 2) * self.mm_per_pixel)
             / spacing_mm[axis]
-            for axis, size in enumerate(PANEL)
+            for axis, size in enumerate(self.size)
         ]
         return np.stack(np.meshgrid(*axes, indexing="ij"))
 
 
-def common_field(volume: Volume, indices: Sequence[int]) -> Field:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How regions are drawn over a slice.
+
+    Attributes
+    ----------
+    fill : float
+        Share of the colour inside a region, 0 to 1.
+    line : int
+        Width of the outline, in display pixels.
+    is_safe_in_grey : bool
+        Outlines are lightened and rimmed with black, so that they stand out
+        where the picture is shown without colour.
+    """
+
+    fill: float = 0.15
+    line: int = 2
+    is_safe_in_grey: bool = False
+
+
+def common_field(volume: Volume, indices: Sequence[int], size: tuple[int, int] = PANEL) -> Field:
     """Find the part of the slices that holds the head on all of them.
 
     Parameters
@@ -74,14 +97,17 @@ def common_field(volume: Volume, indices: Sequence[int]) -> Field:
     volume : Volume
     indices : sequence of int
         Slice indices.
+    size : tuple of int
+        Rows and columns of the panel, in display pixels.
     """
     spacing = volume.view.spacing(volume.pixel_spacing_mm)
     head = np.any([_head(volume.view.apply(volume.voxels[index])) for index in indices], axis=0)
     bounds = [np.flatnonzero(head.any(axis=1 - axis))[[0, -1]] * spacing[axis] for axis in (0, 1)]
-    scale = max((bounds[axis][1] - bounds[axis][0]) / PANEL[axis] for axis in (0, 1))
+    scale = max((bounds[axis][1] - bounds[axis][0]) / size[axis] for axis in (0, 1))
     return Field(
         centre_mm=(float(bounds[0].mean()), float(bounds[1].mean())),
         mm_per_pixel=max(float(scale) * _MARGIN, 1e-3),
+        size=size,
     )
 
 
@@ -96,8 +122,18 @@ def _head(slice_hu: HuArray) -> MaskArray:
     return mask
 
 
-def plain_panel(volume: Volume, index: int, field: Field) -> RgbArray:
-    """Return one slice in the window, right side of the patient at the left.
+def plain_panel(
+    volume: Volume, index: int, field: Field, window: tuple[float, float] = WINDOW
+) -> RgbArray:
+    """Return one slice in a window, right side of the patient at the left.
+
+    Parameters
+    ----------
+    volume : Volume
+    index : int
+    field : Field
+    window : tuple of float
+        Centre and width in HU.
 
     Returns
     -------
@@ -108,12 +144,14 @@ def plain_panel(volume: Volume, index: int, field: Field) -> RgbArray:
     shown = ndimage.map_coordinates(
         slice_hu, field.coordinates(spacing), order=1, mode="constant", cval=_AIR_HU
     )
-    centre, width = WINDOW
+    centre, width = window
     grey = np.clip((shown - centre) / width + 0.5, 0.0, 1.0) * 255.0
     return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def region_panel(plain: RgbArray, volume: Volume, labels: LabelArray, field: Field) -> RgbArray:
+def region_panel(
+    plain: RgbArray, volume: Volume, labels: LabelArray, field: Field, style: Style | None = None
+) -> RgbArray:
     """Return the panel with its regions: tinted, outlined, named.
 
     Parameters
@@ -124,19 +162,27 @@ def region_panel(plain: RgbArray, volume: Volume, labels: LabelArray, field: Fie
     labels : numpy.ndarray, shape (row, column), uint8
         Region numbers on the native grid.
     field : Field
+    style : Style, optional
 
     Returns
     -------
     numpy.ndarray, shape (row, column, 3), uint8
     """
+    style = style or Style()
     spacing = volume.view.spacing(volume.pixel_spacing_mm)
     coordinates = field.coordinates(spacing)
     view = volume.view.apply(labels)
     numbers = [number for number in np.unique(labels).tolist() if number]
     masks = {number: _smooth_mask(view == number, coordinates) for number in numbers}
     picture = plain.astype(np.float64)
+    if style.is_safe_in_grey:
+        for window, mask in masks.values():
+            picture[window][ndimage.binary_dilation(mask)] = 0.0
+        # the rim alone stays black
+        for window, mask in masks.values():
+            picture[window][mask] = plain[window][mask]
     for number, (window, mask) in masks.items():
-        _paint(picture[window], mask, region_side(number))
+        _paint(picture[window], mask, line_colour(region_side(number), style), style)
     drawn = Image.fromarray(np.rint(picture).astype(np.uint8))
     canvas = ImageDraw.Draw(drawn)
     for number, (window, mask) in masks.items():
@@ -171,10 +217,28 @@ def _window(mask: MaskArray, coordinates: FloatArray) -> Window:
     return sides[0], sides[1]
 
 
-def _paint(picture: FloatArray, mask: MaskArray, region: RegionSide) -> None:
-    colour = np.asarray(region.rgb, dtype=float)
-    inner = ndimage.binary_erosion(mask, iterations=_LINE)
-    picture[mask] = picture[mask] * (1.0 - _FILL) + colour * _FILL
+def line_colour(region: RegionSide, style: Style) -> tuple[int, int, int]:
+    """Return the colour of a region's outline, lightened where grey has to do.
+
+    Examples
+    --------
+    >>> line_colour(region_side(7), Style())
+    (0, 114, 178)
+    >>> line_colour(region_side(7), Style(is_safe_in_grey=True))
+    (106, 173, 210)
+    """
+    rgb = np.asarray(region.rgb, dtype=float)
+    luma = float(rgb @ _LUMA)
+    if style.is_safe_in_grey and luma < _MIN_LUMA:
+        rgb += (255.0 - rgb) * (_MIN_LUMA - luma) / (255.0 - luma)
+    red, green, blue = np.rint(rgb).astype(int).tolist()
+    return red, green, blue
+
+
+def _paint(picture: FloatArray, mask: MaskArray, rgb: tuple[int, int, int], style: Style) -> None:
+    colour = np.asarray(rgb, dtype=float)
+    inner = ndimage.binary_erosion(mask, iterations=style.line)
+    picture[mask] = picture[mask] * (1.0 - style.fill) + colour * style.fill
     picture[mask & ~inner] = colour
 
 

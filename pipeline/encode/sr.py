@@ -14,14 +14,12 @@ from highdicom.sr import (
     Comprehensive3DSR,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     EnhancedSR,
     FindingSite,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
-    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegmentationFrame,
@@ -48,6 +46,7 @@ from pipeline.encode.common import (
     source_headers,
     stamp,
 )
+from pipeline.encode.context import device_observer, requests
 from pipeline.encode.seg import source_of_frame, tracking_id
 from pipeline.encode.words import (
     READING_NOTES,
@@ -145,7 +144,7 @@ def build_sr(  # noqa: PLR0913 - the report draws on every stage
         series_description="AI: ASPECTS region measurements, unverified",
         is_complete=True,
         is_verified=False,
-        requested_procedures=_requests(series),
+        requested_procedures=requests(series),
         contributing_equipment=contributing_equipment(provenance, settings, new_uid),
         **sop_arguments(provenance, settings, moment),
     )
@@ -158,50 +157,11 @@ def _numbers_digest(measurements: Sequence[RegionMeasurement]) -> str:
     return digest(*(repr(item).encode() for item in measurements))
 
 
-def _requests(series: CtSeries) -> list[Dataset] | None:
-    """Return the order that the study fulfils, as far as the images name it.
-
-    References
-    ----------
-    DICOM PS3.3, C.17.2 "SR Document General Module": Referenced Request
-    Sequence (0040,A370).
-    """
-    image = series.datasets[0]
-    if not image.get("AccessionNumber"):
-        return None
-    request = Dataset()
-    request.StudyInstanceUID = series.study_instance_uid
-    request.ReferencedStudySequence = []
-    request.add(image["AccessionNumber"])
-    request.PlacerOrderNumberImagingServiceRequest = None
-    request.FillerOrderNumberImagingServiceRequest = None
-    request.RequestedProcedureID = None
-    request.RequestedProcedureDescription = None
-    request.RequestedProcedureCodeSequence = []
-    return [request]
-
-
 def _observer(
     settings: EncodeSettings, provenance: Provenance, new_uid: NewUid
 ) -> ObservationContext:
-    equipment = settings.equipment
-    device = DeviceObserverIdentifyingAttributes(
-        uid=new_uid(
-            "device-observer",
-            equipment.manufacturer,
-            equipment.model_name,
-            equipment.device_serial_number,
-            provenance.pipeline_version,
-        ),
-        name="aspects-node",
-        manufacturer_name=equipment.manufacturer,
-        model_name=equipment.model_name,
-        serial_number=equipment.device_serial_number,
-    )
     return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=codes.DEVICE.to_code(), observer_identifying_attributes=device
-        )
+        observer_device_context=device_observer(settings, provenance, new_uid)
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Final, Literal
 
 from pipeline.levels import LevelChoice
 from pipeline.provenance import Provenance
-from pipeline.quality import Quality, QualityReason
+from pipeline.quality import Quality, QualityReason, Verdict
 
 READING_NOTES: Final = (
     "The two levels are a template: every slice has to be read.",
@@ -94,3 +95,38 @@ def version_sentences(provenance: Provenance) -> tuple[str, ...]:
         *made_by,
         *((f"Libraries: {libraries}.",) if libraries else ()),
     )
+
+
+def hu_words(value: float | None, sign: Literal["+", "-"] = "-") -> str:
+    """Write a density for a table; a dash where there is none.
+
+    Parameters
+    ----------
+    value : float or None
+        In HU.
+    sign : {"+", "-"}
+        ``"+"`` writes the sign of positive numbers too.
+
+    Examples
+    --------
+    >>> hu_words(31.25), hu_words(-1.25, "+"), hu_words(0.0, "+"), hu_words(None)
+    ('31.2', '-1.2', '0.0', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    rounded = round(value, 1)
+    if rounded == 0:
+        return "0.0"
+    return f"{rounded:+.1f}" if sign == "+" else f"{rounded:.1f}"
+
+
+_VERDICTS: Final = {
+    Verdict.PASS: "pass",
+    Verdict.WARN: "check the mapping",
+    Verdict.FAIL: "failed, do not rely on it",
+}
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """Say what a reader should make of the mapping."""
+    return _VERDICTS[verdict]
