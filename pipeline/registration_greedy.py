@@ -7,6 +7,8 @@ is a map of coordinates, not a resampled picture.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -107,8 +109,6 @@ def _fit_affine(fixed: Framed, moving: Framed) -> sitk.AffineTransform:
     template = sitk.Shrink(as_image(moving.hu), shrink)
     transform = _start(fixed, moving, _promising_turn(fixed, moving))
     method = sitk.ImageRegistrationMethod()
-    # one thread: the sums, and so the result, do not depend on the machine
-    method.SetNumberOfThreads(1)
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
@@ -117,8 +117,23 @@ def _fit_affine(fixed: Framed, moving: Framed) -> sitk.AffineTransform:
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(target, template)
+    with _one_itk_thread():
+        method.Execute(target, template)
     return transform
+
+
+@contextmanager
+def _one_itk_thread() -> Iterator[None]:
+    """Keep sums in one order, so that the result does not depend on the machine.
+
+    The registration method's own setting does not reach its metric; this does.
+    """
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _start(fixed: Framed, moving: Framed, turn_degrees: float) -> sitk.AffineTransform:
