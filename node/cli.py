@@ -11,10 +11,13 @@ from node.commands.lazy import LazyGroup
 _COMMANDS: Final = {
     "atlas": "node.commands.atlas:atlas",
     "bench": "node.commands.bench:bench",
+    "cancel": "node.commands.retry:cancel",
     "demo": "node.commands.demo:demo",
     "echo": "node.commands.echo:echo",
     "localizer": "node.commands.localizer:localizer",
     "process": "node.commands.process:process",
+    "reprocess": "node.commands.retry:reprocess",
+    "resend": "node.commands.retry:resend",
     "retry": "node.commands.retry:retry",
     "serve": "node.commands.serve:serve",
     "status": "node.commands.status:status",

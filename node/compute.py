@@ -24,6 +24,7 @@ from pydicom.uid import UID
 from atlases.read import load_atlas_set
 from node.job import Ending, Job, Outcome
 from pipeline.encode.picture import png_bytes, render_levels
+from pipeline.encode.predecessor import refer_to_predecessor
 from pipeline.encode.result_json import rejection_document, result_document
 from pipeline.errors import SeriesError, TooLargeError, UnreadableFileError
 from pipeline.header import uid as read_uid
@@ -121,6 +122,8 @@ def _finish(job: Job, result: Result, read_s: float) -> Outcome:
         result.volume, result.region_map, result.levels, result.quality, result.provenance
     )
     _write(job.out / "levels.png", png_bytes(picture))
+    if job.previous is not None:
+        refer_to_predecessor(result.sr, dcmread(job.previous, stop_before_pixels=True))
     for name, dataset in zip(OBJECTS, (result.seg, result.sr), strict=True):
         _write_dataset(job.out / name, dataset)
     timings_s = {"read": read_s, **result.timings_s, "write": time.perf_counter() - start}

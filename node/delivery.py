@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from node import scu
 from node.config import Delivery, NodeConfig
 from node.errors import ConfigError, PeerError
-from node.state import DeliveryRecord, DeliveryState, Ledger, SeriesRecord, State, now_s
+from node.state import DeliveryState, Ledger, SeriesRecord, State, now_s, state_after
 from node.status import is_stored
 
 LOG = logging.getLogger(__name__)
@@ -167,21 +167,3 @@ class Deliverer:
 def _has_newer_results(record: SeriesRecord, number: int) -> bool:
     newer = (item for item in record.generations if item.number > number)
     return any(item.state in {State.DELIVERING, State.DONE} for item in newer)
-
-
-def state_after(deliveries: list[DeliveryRecord]) -> State:
-    """Return the state of a generation from those of its deliveries.
-
-    Examples
-    --------
-    >>> state_after([])
-    <State.DONE: 'DONE'>
-    """
-    states = {delivery.state for delivery in deliveries}
-    if DeliveryState.WAITING in states:
-        return State.DELIVERING
-    if DeliveryState.FAILED in states:
-        return State.FAILED
-    if states == {DeliveryState.SUPERSEDED}:
-        return State.SUPERSEDED
-    return State.DONE

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
+
+REPORT: Final = "sr.dcm"
+"""File name of the structured report among the results."""
 
 
 class Ending(StrEnum):
@@ -38,6 +42,8 @@ class Job:
     levels : tuple of int or None
         Ganglionic and supraganglionic slice as chosen by a person.
     uid_root : str
+    previous : Path or None
+        An earlier report of the series that this one takes the place of.
     """
 
     paths: tuple[Path, ...]
@@ -47,6 +53,7 @@ class Job:
     age_years: float | None = None
     levels: tuple[int, int] | None = None
     uid_root: str = "2.25."
+    previous: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import pipeline
 from atlases.catalog import catalog_entry
 from atlases.folders import find_atlas
 from atlases.verify import require_intact
+from node import requests
 from node.assembly import Assembly, Patience
 from node.config import NodeConfig
 from node.delivery import Deliverer
@@ -28,16 +29,13 @@ from node.inbox import Inbox
 from node.pool import WorkerPool
 from node.scp import Receiver, start_scp
 from node.scu import count_images
-from node.state import Ledger, SeriesRecord, series_key
+from node.state import Ledger, SeriesRecord
 from node.workflow import Engine, Tools
 
 LOG = logging.getLogger(__name__)
 
 COMPUTE: Final = "node.compute:compute"
 """The computation that a node runs."""
-
-REQUESTS: Final = "requests"
-"""Folder in which ``aspects-node retry`` leaves its wishes."""
 
 _LOOK_S: Final = 0.5
 _GRACE_S: Final = 5.0
@@ -65,9 +63,9 @@ class Node:
         self.config = config
         self._lock = _lock_data_folder(config.data_folder)
         atlas_folder = checked_atlas(config)
-        ledger = Ledger(config.data_folder / "series")
+        ledger = self._ledger = Ledger(config.data_folder / "series")
         self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
-        self._requests = config.data_folder / REQUESTS
+        self._requests = config.data_folder / requests.FOLDER
         self._requests.mkdir(exist_ok=True)
         self.pool = WorkerPool(
             compute,
@@ -128,11 +126,8 @@ class Node:
             LOG.exception("workers_not_warm", extra={"code": error.code, "reason": str(error)})
 
     def look_at_requests(self) -> None:
-        """Do what ``aspects-node retry`` asked for."""
-        for path in self._requests.glob("*.retry"):
-            done = self.engine.retry(path.stem)
-            path.unlink(missing_ok=True)
-            LOG.info("retry" if done else "nothing_to_retry", extra={"file": path.stem})
+        """Do what commands such as ``aspects-node retry`` asked for."""
+        requests.look_at_requests(self._requests, self.engine, self._ledger)
 
     def stop(self) -> None:
         """Stop in order; what is on disk goes on at the next start."""
@@ -247,10 +242,3 @@ def _close_server(server: Any) -> None:
 
 def _is_busy(server: Any) -> bool:
     return any(association.is_established for association in server.active_associations)
-
-
-def request_retry(data_folder: Path, series_uid: str) -> None:
-    """Leave the wish to try a series again; a running node sees it within a second."""
-    folder = data_folder / REQUESTS
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{series_key(series_uid)}.retry").touch()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +36,7 @@ class State(StrEnum):
     REJECTED = "REJECTED"
     FAILED = "FAILED"
     IGNORED = "IGNORED"
+    CANCELLED = "CANCELLED"
     SUPERSEDED = "SUPERSEDED"
 
 
@@ -45,6 +46,7 @@ class DeliveryState(StrEnum):
     WAITING = "WAITING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
     SUPERSEDED = "SUPERSEDED"
 
 
@@ -173,6 +175,25 @@ class SeriesRecord(BaseModel):
             if generation.number == number:
                 return generation
         raise KeyError(number)
+
+
+def state_after(deliveries: Collection[DeliveryRecord]) -> State:
+    """Return the state of a generation from those of its deliveries.
+
+    Examples
+    --------
+    >>> state_after([])
+    <State.DONE: 'DONE'>
+    """
+    states = {delivery.state for delivery in deliveries}
+    for found, state in (
+        (DeliveryState.WAITING, State.DELIVERING),
+        (DeliveryState.FAILED, State.FAILED),
+        (DeliveryState.CANCELLED, State.CANCELLED),
+    ):
+        if found in states:
+            return state
+    return State.SUPERSEDED if states == {DeliveryState.SUPERSEDED} else State.DONE
 
 
 def series_key(series_uid: str) -> str:

@@ -29,9 +29,10 @@ from node.config import NodeConfig
 from node.delivery import Deliverer, destinations
 from node.errors import ComputeError, PoolStoppedError, WorkerError
 from node.files import sync_file, sync_folder
-from node.job import Ending, Job, Outcome
+from node.job import REPORT, Ending, Job, Outcome
 from node.pool import WorkerPool
-from node.state import DeliveryRecord, DeliveryState, Generation, Ledger, State, now_s
+from node.state import DeliveryRecord, Generation, Ledger, SeriesRecord, State, now_s
+from node.status import is_stored
 
 LOG = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class Workflows(DBOSConfiguredInstance):
         """Fix the date and time of the results; return False if superseded."""
         with self._tools.ledger.change(key) as record:
             generation = record.generation(number)
+            if generation.state is State.CANCELLED:
+                return False
             if record.latest is not generation:
                 generation.state = State.SUPERSEDED
                 return False
@@ -170,53 +173,17 @@ class Engine:
         with SetWorkflowID(f"{key}-{number}"):
             DBOS.enqueue_workflow(_COMPUTE_QUEUE, self._workflows.process, key, number)
 
-    def retry(self, key: str) -> bool:
-        """Try again what was rejected or failed, or is waiting for its next attempt.
+    def deliver(self, key: str, number: int, destination: str, attempt: int) -> None:
+        """Enqueue an attempt to deliver, now."""
+        enqueue_delivery(self._workflows, key, number, destination, attempt)
 
-        Results that exist are offered again as they are; a series without any is
-        computed again from all its images, with the date and time of before.
+    def hurry(self, key: str, number: int, destination: str, attempt: int) -> None:
+        """Make an attempt that waits for its time begin now."""
+        DBOS.set_workflow_delay(_delivery_id(key, number, destination, attempt), delay_seconds=0)
 
-        Returns
-        -------
-        bool
-            Whether there was something to try again.
-        """
-        record = self._tools.ledger.get(key)
-        latest = None if record is None else record.latest
-        if latest is None or latest.state not in {State.REJECTED, State.FAILED, State.DELIVERING}:
-            return False
-        if latest.objects and latest.deliveries:
-            self._deliver_again(key, latest)
-        elif latest.state is not State.DELIVERING:
-            self._compute_again(key)
-        return True
-
-    def _compute_again(self, key: str) -> None:
-        with self._tools.ledger.change(key) as record:
-            before = record.generations[-1]
-            generation = Generation(
-                number=before.number + 1,
-                images=sorted(path.name for path in self._tools.ledger.images(key).iterdir()),
-                complete=now_s(),
-                last_received=record.last_received,
-                now=before.now,
-            )
-            record.generations.append(generation)
-        self.submit(key, generation.number)
-
-    def _deliver_again(self, key: str, latest: Generation) -> None:
-        for destination, delivery in latest.deliveries.items():
-            attempt = delivery.attempts + 1
-            if delivery.state is DeliveryState.WAITING:
-                identity = _delivery_id(key, latest.number, destination, attempt)
-                DBOS.set_workflow_delay(identity, delay_seconds=0)
-            elif delivery.state is DeliveryState.FAILED:
-                with self._tools.ledger.change(key) as record:
-                    generation = record.generation(latest.number)
-                    generation.state = State.DELIVERING
-                    revived = generation.deliveries[destination]
-                    revived.state, revived.since = DeliveryState.WAITING, now_s()
-                enqueue_delivery(self._workflows, key, latest.number, destination, attempt)
+    def drop(self, key: str, number: int, destination: str, attempt: int) -> None:
+        """Take an attempt that waits for its time out of the queue."""
+        DBOS.cancel_workflow(_delivery_id(key, number, destination, attempt))
 
 
 def enqueue_delivery(
@@ -260,10 +227,22 @@ def _run(tools: Tools, key: str, number: int) -> Outcome:
         atlas_folder=tools.atlas_folder,
         now=datetime.fromisoformat(generation.now),
         uid_root=tools.config.uid_root,
+        previous=_previous_report(tools.ledger, record, number),
     )
     outcome = _run_attempts(tools, job, record.series_uid)
     _put_in_place(part, folder)
     return outcome
+
+
+def _previous_report(ledger: Ledger, record: SeriesRecord, number: int) -> Path | None:
+    """Return the last report of the series that a destination accepted, or None."""
+    for generation in reversed(record.generations):
+        path = ledger.results(record.key, generation.number) / REPORT
+        accepted = (item.statuses.get(REPORT) for item in generation.deliveries.values())
+        is_sent = any(status is not None and is_stored(status) for status in accepted)
+        if generation.number < number and is_sent and path.exists():
+            return path
+    return None
 
 
 def _run_attempts(tools: Tools, job: Job, series_uid: str) -> Outcome:
@@ -324,7 +303,9 @@ def _keep_outcome(
         generation.quality = outcome.quality
         generation.objects = list(outcome.objects)
         generation.timings_s = dict(outcome.timings_s or {})
-        names = _route(tools.config, record.calling_ae, generation, outcome)
+        # cancelled while it was computed: kept, but not sent
+        is_wanted = generation.state is not State.CANCELLED
+        names = _route(tools.config, record.calling_ae, generation, outcome) if is_wanted else []
     LOG.info("computed", extra=_summary(record.series_uid, generation, outcome, seconds))
     return names
 

@@ -1,4 +1,4 @@
-"""``aspects-node retry``."""
+"""``aspects-node retry``, ``resend``, ``reprocess`` and ``cancel``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from node.commands.shared import config_option, fail, read_config
-from node.service import request_retry
-from node.state import State, read_records
+from node.requests import CANCELLED, REPROCESSED, RETRIED, request
+from node.state import SeriesRecord, read_records
 
-_RETRIED = frozenset({State.REJECTED, State.FAILED, State.DELIVERING})
+_series = click.argument("series")
 
 
 @click.command()
-@click.argument("series")
+@_series
 @config_option
 def retry(series: str, config_file: Path) -> None:
     """Try SERIES again, by its SeriesInstanceUID.
@@ -23,12 +23,67 @@ def retry(series: str, config_file: Path) -> None:
     delivered are offered again, now. The running node does it at once, a
     stopped one when it starts. Exit code 1: there is nothing to try again.
     """
-    config = read_config(config_file)
-    records = read_records(config.data_folder / "series")
-    record = next((record for record in records if record.series_uid == series), None)
-    if record is None:
-        fail(f"there is no series {series} in {config.data_folder}", code=1)
-    if record.state not in _RETRIED:
+    folder, record = _find(config_file, series)
+    if record.state not in RETRIED:
         fail(f"series {series} is {record.state}: nothing to try again", code=1)
-    request_retry(config.data_folder, series)
+    request(folder, "retry", series)
     click.echo(f"series {series} will be tried again")
+
+
+@click.command()
+@_series
+@click.option("--to", "destination", default="", help="One destination; else all.")
+@config_option
+def resend(series: str, destination: str, config_file: Path) -> None:
+    """Send the results of SERIES again, whether they were accepted or not.
+
+    The objects and their UIDs are the same. Exit code 1: there are none.
+    """
+    folder, record = _find(config_file, series)
+    deliveries = record.latest.deliveries if record.latest else {}
+    if not deliveries or (destination and destination not in deliveries):
+        to = f" to {destination}" if destination else ""
+        fail(f"series {series} is {record.state}: nothing was sent{to}", code=1)
+    request(folder, "resend", series, destination)
+    click.echo(f"the results of series {series} will be sent again")
+
+
+@click.command()
+@_series
+@config_option
+def reprocess(series: str, config_file: Path) -> None:
+    """Compute SERIES again from its images and send what comes of it.
+
+    Of the same version the results have the same UIDs; of another they are new
+    and name those of before as predecessors. Exit code 1: it is at work.
+    """
+    folder, record = _find(config_file, series)
+    if record.state not in REPROCESSED:
+        fail(f"series {series} is {record.state}: it cannot be computed again now", code=1)
+    request(folder, "reprocess", series)
+    click.echo(f"series {series} will be computed again")
+
+
+@click.command()
+@_series
+@config_option
+def cancel(series: str, config_file: Path) -> None:
+    """Stop the work on SERIES, and offer its results no more.
+
+    Images and results are kept; retry takes it up again. Exit code 1: there is
+    nothing to stop.
+    """
+    folder, record = _find(config_file, series)
+    if record.state not in CANCELLED:
+        fail(f"series {series} is {record.state}: nothing to stop", code=1)
+    request(folder, "cancel", series)
+    click.echo(f"the work on series {series} will be stopped")
+
+
+def _find(config_file: Path, series: str) -> tuple[Path, SeriesRecord]:
+    """Return the data folder and the record of a series, or end the command."""
+    folder = read_config(config_file).data_folder
+    for record in read_records(folder / "series"):
+        if record.series_uid == series:
+            return folder, record
+    fail(f"there is no series {series} in {folder}", code=1)

@@ -16,6 +16,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from node.job import Ending, Job, Outcome
+from pipeline.encode.predecessor import refer_to_predecessor
 from pipeline.errors import EncodingError
 from pipeline.provenance import uid_factory
 
@@ -80,4 +81,6 @@ def _write(job: Job, name: str, sop_class: str, uid: str, head: Dataset) -> None
     dataset.Modality = "SEG" if name == "seg.dcm" else "SR"
     dataset.ContentDate = job.now.strftime("%Y%m%d")
     dataset.ContentTime = job.now.strftime("%H%M%S.%f")
+    if job.previous is not None and name == "sr.dcm":
+        refer_to_predecessor(dataset, dcmread(job.previous))
     dataset.save_as(job.out / name, enforce_file_format=True)

@@ -113,6 +113,13 @@ def test_late_image_gives_a_new_generation(shared_site: Site, tmp_path: Path) ->
     assert set(first) < set(both)
     row = shared_site.node.wait_for_state(uid, "DONE")
     assert (row["generation"], row["images"]) == (2, 3)
+    received = {str(item.SOPInstanceUID): item for item in shared_site.pacs.received()}
+    (old,) = [received[uid] for uid in first if received[uid].Modality == "SR"]
+    (new,) = [received[uid] for uid in set(both) - set(first) if received[uid].Modality == "SR"]
+    (study,) = new.PredecessorDocumentsSequence
+    (named,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert named.ReferencedSOPInstanceUID == old.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in old
 
 
 def test_refused_caller(shared_site: Site, tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""What people ask of a node: try again, send again, compute again, stop.
+
+A command leaves a file in the data folder; the running node looks there twice a
+second, a stopped one when it starts. The name says what is asked for:
+``<series>.<verb>``; the content may name a destination.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from node.files import write_durably
+from node.state import (
+    DeliveryState,
+    Generation,
+    Ledger,
+    SeriesRecord,
+    State,
+    now_s,
+    series_key,
+    state_after,
+)
+from node.workflow import Engine
+
+LOG = logging.getLogger(__name__)
+
+FOLDER: Final = "requests"
+
+RETRIED: Final = frozenset({State.REJECTED, State.FAILED, State.DELIVERING, State.CANCELLED})
+"""States in which there is something to try again."""
+
+CANCELLED: Final = frozenset({State.QUEUED, State.COMPUTING, State.DELIVERING})
+"""States in which there is something to stop."""
+
+REPROCESSED: Final = frozenset({State.DONE, State.REJECTED, State.FAILED, State.CANCELLED})
+"""States in which a series can be computed again."""
+
+_Act = Callable[[Engine, Ledger, SeriesRecord, str], bool]
+
+
+def request(data_folder: Path, verb: str, series_uid: str, destination: str = "") -> None:
+    """Leave a wish; a running node sees it within a second."""
+    folder = data_folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / f"{series_key(series_uid)}.{verb}", destination.encode())
+
+
+def look_at_requests(folder: Path, engine: Engine, ledger: Ledger) -> None:
+    """Do what was asked for, once each."""
+    for path in sorted(folder.iterdir()):
+        act = _ACTS.get(path.suffix.removeprefix("."))
+        if act is None:  # a half-written one, or not ours
+            continue
+        record = ledger.get(path.stem)
+        destination = path.read_text(encoding="utf-8")
+        done = record is not None and act(engine, ledger, record, destination)
+        path.unlink(missing_ok=True)
+        verb = path.suffix.removeprefix(".")
+        LOG.info(verb if done else f"nothing_to_{verb}", extra={"file": path.stem})
+
+
+def _retry(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: str) -> bool:
+    """Try again what was rejected, failed or stopped, or waits for its next attempt.
+
+    Results that exist are offered again as they are; a series without any is
+    computed again from all its images, with the date and time of before.
+    """
+    del destination
+    latest = record.latest
+    if latest is None or latest.state not in RETRIED:
+        return False
+    if latest.objects and latest.deliveries:
+        for name in latest.deliveries:
+            _offer_again(engine, ledger, record.key, latest, name)
+        return True
+    return latest.state is not State.DELIVERING and _compute_again(engine, ledger, record)
+
+
+def _offer_again(
+    engine: Engine, ledger: Ledger, key: str, latest: Generation, destination: str
+) -> None:
+    delivery = latest.deliveries[destination]
+    attempt = delivery.attempts + 1
+    if delivery.state is DeliveryState.WAITING:
+        engine.hurry(key, latest.number, destination, attempt)
+    elif delivery.state in {DeliveryState.FAILED, DeliveryState.CANCELLED}:
+        _revive(ledger, key, latest.number, destination)
+        engine.deliver(key, latest.number, destination, attempt)
+
+
+def _revive(ledger: Ledger, key: str, number: int, destination: str) -> None:
+    with ledger.change(key) as record:
+        generation = record.generation(number)
+        generation.state = State.DELIVERING
+        delivery = generation.deliveries[destination]
+        delivery.state, delivery.since = DeliveryState.WAITING, now_s()
+
+
+def _resend(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: str) -> bool:
+    """Send results again that a destination had accepted; the same UIDs."""
+    latest = record.latest
+    if latest is None or latest.state is State.SUPERSEDED:
+        return False
+    names = [
+        name
+        for name, delivery in latest.deliveries.items()
+        if delivery.state is not DeliveryState.WAITING and destination in {"", name}
+    ]
+    for name in names:
+        with ledger.change(record.key) as changed:
+            changed.generation(latest.number).deliveries[name].statuses = {}
+        _revive(ledger, record.key, latest.number, name)
+        attempt = latest.deliveries[name].attempts + 1
+        engine.deliver(record.key, latest.number, name, attempt)
+    return bool(names)
+
+
+def _cancel(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: str) -> bool:
+    """Stop what was not finished; a running computation ends, unheard."""
+    del destination
+    latest = record.latest
+    if latest is None or latest.state not in CANCELLED:
+        return False
+    for name, delivery in latest.deliveries.items():
+        engine.drop(record.key, latest.number, name, delivery.attempts + 1)
+    with ledger.change(record.key) as changed:
+        generation = changed.generation(latest.number)
+        for delivery in generation.deliveries.values():
+            if delivery.state is DeliveryState.WAITING:
+                delivery.state, delivery.next_attempt = DeliveryState.CANCELLED, None
+                delivery.attempts += 1  # the one that was dropped: its id is used up
+        deliveries = list(generation.deliveries.values())
+        generation.state = state_after(deliveries) if deliveries else State.CANCELLED
+    return True
+
+
+def _reprocess(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: str) -> bool:
+    """Compute a series again, whatever came of it."""
+    del destination
+    latest = record.latest
+    if latest is None or latest.state not in REPROCESSED:
+        return False
+    return _compute_again(engine, ledger, record)
+
+
+def _compute_again(engine: Engine, ledger: Ledger, record: SeriesRecord) -> bool:
+    with ledger.change(record.key) as changed:
+        before = changed.generations[-1]
+        generation = Generation(
+            number=before.number + 1,
+            images=sorted(path.name for path in ledger.images(record.key).iterdir()),
+            complete=now_s(),
+            last_received=changed.last_received,
+            # the same input gives the same UIDs, and so has to give the same bytes
+            now=before.now,
+            evidence=before.evidence,
+            missing=before.missing,
+        )
+        changed.generations.append(generation)
+    engine.submit(record.key, generation.number)
+    return True
+
+
+_ACTS: Final[dict[str, _Act]] = {
+    "retry": _retry,
+    "resend": _resend,
+    "cancel": _cancel,
+    "reprocess": _reprocess,
+}
