@@ -54,6 +54,17 @@ _LOSSY: Final = (
 _FIRST_BULK_GROUP: Final = 0x5000
 
 
+class SegKind(StrEnum):
+    """What a segmentation holds, and how."""
+
+    REGIONS = "regions"
+    """The full regions, BINARY: a frame for each region."""
+    LABELMAP = "labelmap"
+    """The full regions, LABELMAP: a frame for each level."""
+    TISSUE = "tissue"
+    """The regions without CSF and calcification, BINARY."""
+
+
 class SrClass(StrEnum):
     """SOP classes in which the report can be written; the content is the same."""
 
@@ -92,6 +103,7 @@ class EncodeSettings:
     all_slices : bool
         The SEG gets a frame for each segment on every slice, empty ones too,
         for viewers that misplace sparse ones.
+    seg_kind : SegKind
     sr_class : SrClass
     """
 
@@ -104,6 +116,7 @@ class EncodeSettings:
     pdf_series_number: int = 9306
     tissue_series_number: int = 9307
     all_slices: bool = False
+    seg_kind: SegKind = SegKind.REGIONS
     sr_class: SrClass = SrClass.COMPREHENSIVE_3D
 
 
@@ -214,6 +227,21 @@ def complete_header(first: Dataset, image: Dataset) -> Dataset:
     complete.update(first)
     complete.update(image)
     return complete
+
+
+def source_reference(header: Dataset) -> Dataset:
+    """Return a reference to an image that something was drawn from.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        Of ``source_headers``.
+    """
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    item.PurposeOfReferenceCodeSequence = [codes.SOURCE_IMAGE.to_code()]
+    return item
 
 
 def propagate_lossy(images: Sequence[Dataset], first: Dataset) -> None:

@@ -20,6 +20,7 @@ from pipeline.encode.common import (
     series_time,
     sop_arguments,
     source_headers,
+    source_reference,
     stamp,
 )
 from pipeline.encode.findings import Findings
@@ -115,13 +116,5 @@ def _describe(
     capture.DerivationDescription = "Two CT images with outlines of the ASPECTS regions"
     capture.DerivationCodeSequence = [codes.SEGMENTATION.to_code()]
     capture.SourceImageSequence = [
-        _source(headers[findings.levels.get(level).index]) for level in Level
+        source_reference(headers[findings.levels.get(level).index]) for level in Level
     ]
-
-
-def _source(header: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    item.PurposeOfReferenceCodeSequence = [codes.SOURCE_IMAGE.to_code()]
-    return item

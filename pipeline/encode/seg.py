@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +24,7 @@ from pipeline.arrays import LabelArray
 from pipeline.encode import codes
 from pipeline.encode.common import (
     EncodeSettings,
+    SegKind,
     contributing_equipment,
     digest,
     identity,
@@ -39,6 +41,32 @@ from pipeline.provenance import Algorithm, NewUid, Provenance
 from pipeline.regions import REGION_SIDES, RegionSide, Side, at_level
 from pipeline.series import CtSeries
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """What a segmentation says of itself."""
+
+    series: str
+    label: str
+    description: str
+    suffix: str = ""
+
+
+_REGION_WORDS: Final = _Words(
+    series="AI: ASPECTS regions, unverified",
+    label="ASPECTS_REGIONS",
+    description="ASPECTS regions of both hemispheres on two levels",
+)
+_WORDS: Final = {
+    SegKind.REGIONS: _REGION_WORDS,
+    SegKind.LABELMAP: _REGION_WORDS,
+    SegKind.TISSUE: _Words(
+        series="AI: ASPECTS regions, tissue only, unverified",
+        label="ASPECTS_TISSUE",
+        description="ASPECTS regions without CSF and calcification",
+        suffix=" tissue",
+    ),
+}
 _SIDE_WORDS: Final = {Side.RIGHT: "Right", Side.LEFT: "Left"}
 _UNIFORM: Final = 0.01
 
@@ -52,7 +80,7 @@ def build_seg(
     now: datetime,
     settings: EncodeSettings | None = None,
 ) -> Dataset:
-    """Encode the twenty regions as one BINARY Segmentation.
+    """Encode the twenty regions as one Segmentation.
 
     Parameters
     ----------
@@ -65,11 +93,14 @@ def build_seg(
     now : datetime.datetime
         Goes into the dates; with a time zone.
     settings : EncodeSettings, optional
+        ``seg_kind`` says whether it is the full regions as BINARY, the same as
+        LABELMAP, or tissue only.
 
     Returns
     -------
     pydicom.Dataset
-        Segmentation Storage, Explicit VR Little Endian. Segments 1-20 are
+        Segmentation Storage, or Label Map Segmentation Storage, Explicit VR
+        Little Endian. Segments 1-20 are
         always described; a region without a pixel has no frame.
 
     Raises
@@ -82,22 +113,37 @@ def build_seg(
     DICOM PS3.3, A.51 "Segmentation IOD", C.8.20 "Segmentation".
     """
     settings = settings or EncodeSettings()
+    kind = settings.seg_kind
     levels = _checked_levels(series, region_map)
+    if kind is SegKind.TISSUE:
+        levels = [replace(item, labels=item.tissue) for item in levels]
+    words = _WORDS[kind]
     moment = series_time(series, now)
     headers = source_headers(series)
-    parts = (*identity(series, provenance), _labels_digest(levels), str(settings.all_slices))
+    parts = (
+        *identity(series, provenance),
+        _labels_digest(levels),
+        str(settings.all_slices),
+        *((kind,) if kind is SegKind.TISSUE else ()),
+    )
+    # the same region has the same tracking UID in both encodings
+    own = (*parts, kind) if kind is SegKind.LABELMAP else parts
     slices = range(len(series)) if settings.all_slices else [item.slice_index for item in levels]
     seg: Dataset = HighdicomSegmentation(
         source_images=headers,
         pixel_array=_label_planes(series, levels, slices),
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=_descriptions(provenance, parts, new_uid),
-        series_instance_uid=new_uid("seg-series", *parts),
-        sop_instance_uid=new_uid("seg-instance", *parts),
-        series_number=settings.seg_series_number,
-        series_description="AI: ASPECTS regions, unverified",
-        content_label="ASPECTS_REGIONS",
-        content_description="ASPECTS regions of both hemispheres on two levels",
+        segmentation_type=(
+            SegmentationTypeValues.LABELMAP
+            if kind is SegKind.LABELMAP
+            else SegmentationTypeValues.BINARY
+        ),
+        segment_descriptions=_descriptions(provenance, words, parts, new_uid),
+        series_instance_uid=new_uid("seg-series", *own),
+        sop_instance_uid=new_uid("seg-instance", *own),
+        series_number=_series_number(settings),
+        series_description=words.series,
+        content_label=words.label,
+        content_description=words.description,
         content_creator_name="aspects-node^",
         plane_positions=[
             PlanePositionSequence("PATIENT", headers[index].ImagePositionPatient)
@@ -108,10 +154,16 @@ def build_seg(
         **sop_arguments(provenance, settings, moment),
     )
     _correct_geometry(seg, series)
-    _fix_dimension_uid(seg, new_uid("seg-dimension", *parts))
+    _fix_dimension_uid(seg, new_uid("seg-dimension", *own))
     restore_patient(seg, series.datasets[0])
     stamp(seg, moment)
     return seg
+
+
+def _series_number(settings: EncodeSettings) -> int:
+    if settings.seg_kind is SegKind.TISSUE:
+        return settings.tissue_series_number
+    return settings.seg_series_number
 
 
 def _checked_levels(series: CtSeries, region_map: RegionMap) -> list[LevelMap]:
@@ -158,15 +210,17 @@ def tracking_id(item: RegionSide) -> str:
 
 
 def _descriptions(
-    provenance: Provenance, parts: Sequence[str], new_uid: NewUid
+    provenance: Provenance, words: _Words, parts: Sequence[str], new_uid: NewUid
 ) -> list[SegmentDescription]:
     return [
-        _description(item, provenance, new_uid("tracking", item.name, *parts))
+        _description(item, provenance, words, new_uid("tracking", item.name, *parts))
         for item in REGION_SIDES
     ]
 
 
-def _description(item: RegionSide, provenance: Provenance, uid: str) -> SegmentDescription:
+def _description(
+    item: RegionSide, provenance: Provenance, words: _Words, uid: str
+) -> SegmentDescription:
     algorithm_type = (
         SegmentAlgorithmTypeValues.SEMIAUTOMATIC
         if provenance.levels_by == "person"
@@ -174,13 +228,13 @@ def _description(item: RegionSide, provenance: Provenance, uid: str) -> SegmentD
     )
     description = SegmentDescription(
         segment_number=item.number,
-        segment_label=item.name,
+        segment_label=item.name + words.suffix,
         segmented_property_category=codes.region_category(item).to_code(),
         segmented_property_type=codes.region_type(item).to_code(),
         algorithm_type=algorithm_type,
         algorithm_identification=_identification(region_algorithm(provenance), provenance),
         tracking_uid=uid,
-        tracking_id=tracking_id(item),
+        tracking_id=tracking_id(item) + words.suffix,
         anatomic_regions=[codes.anatomic_region(item).to_code()],
         primary_anatomic_structures=[
             concept.to_code() for concept in codes.primary_structures(item)

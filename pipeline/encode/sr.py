@@ -61,7 +61,7 @@ from pipeline.levels import AspectsLevels
 from pipeline.measure import RegionMeasurement
 from pipeline.provenance import Algorithm, NewUid, Provenance
 from pipeline.quality import Quality
-from pipeline.regions import Level
+from pipeline.regions import Level, RegionSide
 from pipeline.series import CtSeries
 
 _SR_CLASSES: Final = {
@@ -314,7 +314,7 @@ def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
     region = item.region_side
     shared: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(
-            uid=sources.seg.SegmentSequence[region.number - 1].TrackingUID,
+            uid=_tracking_uid(sources.seg, region),
             identifier=tracking_id(region),
         ),
         "finding_category": codes.region_category(region).to_code(),
@@ -375,9 +375,11 @@ def _unmapped_group(
 def _segment_reference(item: RegionMeasurement, sources: _Sources) -> ReferencedSegmentationFrame:
     header = sources.headers[item.slice_index]
     number = item.region_side.number
+    is_labelmap = sources.seg.SegmentationType == "LABELMAP"
     for frame_number, frame in enumerate(sources.seg.PerFrameFunctionalGroupsSequence, start=1):
-        segment = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-        if segment == number and source_of_frame(frame) == header.SOPInstanceUID:
+        if source_of_frame(frame) != header.SOPInstanceUID:
+            continue
+        if is_labelmap or _segment_of(frame) == number:
             reference = ReferencedSegmentationFrame(
                 sop_class_uid=sources.seg.SOPClassUID,
                 sop_instance_uid=sources.seg.SOPInstanceUID,
@@ -385,10 +387,22 @@ def _segment_reference(item: RegionMeasurement, sources: _Sources) -> Referenced
                 segment_number=number,
                 source_image=SourceImageForSegmentation.from_source_image(header),
             )
-            # PS3.3, 10.3 "Image SOP Instance Reference Macro": frame or segment, not both
-            del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+            # PS3.3, 10.3 "Image SOP Instance Reference Macro": frame or segment, not both;
+            # a frame of a label map shows all regions of its level
+            place = reference[0].ReferencedSOPSequence[0]
+            del place["ReferencedFrameNumber" if is_labelmap else "ReferencedSegmentNumber"]
             return reference
     raise EncodingError(
         f"series {header.SeriesInstanceUID}: region {item.region_side.name} was measured, "
         "but has no frame in the segmentation"
     )
+
+
+def _tracking_uid(seg: Dataset, region: RegionSide) -> str:
+    # a label map describes its background too, as segment 0
+    found = (item for item in seg.SegmentSequence if item.SegmentNumber == region.number)
+    return str(next(found).TrackingUID)
+
+
+def _segment_of(frame: Dataset) -> int:
+    return int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
