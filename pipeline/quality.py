@@ -22,6 +22,9 @@ SCALE_RANGE: Final = (0.70, 1.35)
 ROTATION_DEGREES: Final = 12.0
 AREA_RATIO_RANGE: Final = (0.5, 2.0)
 MARGIN_WARN: Final = 0.15
+HYPERDENSE_WARN_ML: Final = 4.5
+HYPERDENSE_FAIL_ML: Final = 25.0
+"""Largest cluster as dense as blood; falx, sinuses and noise stay below 4 ml."""
 DISTANCE_RANGE_MM: Final = (10.0, 32.0)
 
 
@@ -77,6 +80,7 @@ def judge(
     age: AgeChoice,
     *,
     notes: Sequence[str] = (),
+    hyperdense_ml: float = 0.0,
 ) -> Quality:
     """Judge a mapping.
 
@@ -89,6 +93,8 @@ def judge(
     age : AgeChoice
     notes : sequence of str
         Doubts about the series itself; each becomes a warning.
+    hyperdense_ml : float
+        Size of the largest hyperdense cluster inside the brain.
 
     Returns
     -------
@@ -105,6 +111,7 @@ def judge(
         *_distance_reasons(levels),
         *_area_reasons(measurements),
         *_age_reasons(age),
+        *_hyperdense_reasons(hyperdense_ml),
         *(
             QualityReason(
                 code="series", verdict=Verdict.WARN, text=note[:1].upper() + note[1:] + "."
@@ -210,6 +217,19 @@ def _area_reasons(measurements: Sequence[RegionMeasurement]) -> Iterator[Quality
                 verdict=Verdict.WARN,
                 text=f"{right.region_side.region} differs in area from side to side.",
             )
+
+
+def _hyperdense_reasons(hyperdense_ml: float) -> Iterator[QualityReason]:
+    if hyperdense_ml >= HYPERDENSE_WARN_ML:
+        large = hyperdense_ml >= HYPERDENSE_FAIL_ML
+        yield QualityReason(
+            code="hyperdense",
+            verdict=Verdict.FAIL if large else Verdict.WARN,
+            text=(
+                f"{hyperdense_ml:.0f} ml inside the brain are as dense as fresh blood: "
+                "ASPECTS is not meant for haemorrhage."
+            ),
+        )
 
 
 def _age_reasons(age: AgeChoice) -> Iterator[QualityReason]:

@@ -21,6 +21,7 @@ from pipeline.eligibility import Eligibility, check_eligibility, check_metadata
 from pipeline.encode.seg import build_seg
 from pipeline.encode.sr import build_sr
 from pipeline.errors import CoverageError
+from pipeline.hyperdense import hyperdense_ml
 from pipeline.levels import AspectsLevels, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
 from pipeline.mapping import LevelMap, RegionMap, map_labels, tissue_only
@@ -173,7 +174,14 @@ def run(
             }
         )
         measurements = measure(volume, region_map)
-        quality = judge(levels, registrations, measurements, age, notes=eligibility.notes)
+        quality = judge(
+            levels,
+            registrations,
+            measurements,
+            age,
+            notes=eligibility.notes,
+            hyperdense_ml=hyperdense_ml(volume, brain),
+        )
     provenance = _provenance(head, tools, age, atlases, levels, parameters)
     with watch.time("encode"):
         seg = build_seg(series, region_map, provenance, new_uid=new_uid, now=now)
