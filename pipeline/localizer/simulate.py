@@ -320,3 +320,79 @@ def _draw_field(low: float, high: float, rng: np.random.Generator) -> tuple[floa
     elif kind < 0.25:
         high = min(high, rng.uniform(-10, 25))
     return low, max(high, low + 35)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slices:
+    """Where slices are taken, and where they are said to lie.
+
+    The two differ where anatomy is stretched along z, so that the network
+    learns to see each level and not to count slices from the other one.
+
+    Attributes
+    ----------
+    sources_mm : numpy.ndarray, shape (n,)
+        In the source, from the ganglionic level along the normal.
+    positions_mm : numpy.ndarray, shape (n,)
+        As the new series says; rising.
+    """
+
+    sources_mm: FloatArray
+    positions_mm: FloatArray
+
+    def carry(self, source_mm: float) -> float:
+        """Return where a place of the source comes to lie, beyond the ends too.
+
+        Examples
+        --------
+        >>> slices = Slices(sources_mm=np.array([0.0, 5]), positions_mm=np.array([0.0, 6]))
+        >>> slices.carry(2.5), slices.carry(-1.0), slices.carry(7.0)
+        (3.0, -1.0, 8.0)
+        """
+        inside = float(np.clip(source_mm, self.sources_mm[0], self.sources_mm[-1]))
+        carried = float(np.interp(inside, self.sources_mm, self.positions_mm))
+        return carried + source_mm - inside
+
+
+def draw_stretched(low: float, level: float, high: float, rng: np.random.Generator) -> Slices:
+    """Draw slices of a head stretched below, between and above the levels.
+
+    Parameters
+    ----------
+    low, level, high : float
+        First slice, supraganglionic level and last slice of the source, mm from
+        the ganglionic level.
+    rng : numpy.random.Generator
+    """
+    spread = 0.18 if rng.random() < 0.7 else 0.0
+    below, between, above = np.exp(rng.normal(0, spread, 3))
+    corners = np.array([0.0, level * between])
+    start, end = low * below, corners[1] + (high - level) * above
+    positions = draw_offsets(start, end, rng)
+    sources = np.interp(positions, corners, [0.0, level])
+    sources += np.minimum(positions, 0) / below + np.maximum(positions - corners[1], 0) / above
+    return Slices(sources_mm=sources, positions_mm=positions)
+
+
+def draw_slices(acquired: FloatArray, level: float, rng: np.random.Generator) -> Slices:
+    """Draw acquired slices: now and then one between the levels is left out or doubled.
+
+    Parameters
+    ----------
+    acquired : numpy.ndarray, shape (n,)
+        Slices of the source, mm from the ganglionic level.
+    level : float
+        The supraganglionic level, likewise.
+    rng : numpy.random.Generator
+    """
+    ganglionic = int(np.abs(acquired).argmin())
+    first = int(rng.integers(0, max(1, ganglionic - 4)))
+    step = float(acquired[1] - acquired[0])
+    kept = [*range(first, len(acquired))]
+    between = [index for index in kept if step < acquired[index] < level - step]
+    if between and rng.random() < 0.5:
+        place = kept.index(int(rng.choice(between)))
+        kept[place : place + 1] = [] if rng.random() < 0.5 else [kept[place]] * 2
+    stretch = float(np.exp(rng.normal(0, 0.08)))
+    positions = acquired[kept[0]] + np.arange(len(kept), dtype=np.float64) * step * stretch
+    return Slices(sources_mm=acquired[kept], positions_mm=positions)

@@ -32,8 +32,9 @@ from pipeline.localizer.simulate import (
     Pose,
     Stack,
     draw_flat_pose,
-    draw_offsets,
     draw_pose,
+    draw_slices,
+    draw_stretched,
     draw_warp,
     reslice,
 )
@@ -133,20 +134,19 @@ def draw_series(source: Source, rng: np.random.Generator) -> tuple[Tensor, Tenso
     steps : Tensor, shape (n,)
     away_mm : Tensor, shape (n, 2)
     """
-    low_mm, high_mm = source.levels_mm
-    last_mm = (len(source.voxels) - 1) * source.spacing_mm[0]
-    if rng.random() < 0.35:
+    flat = rng.random() < 0.35
+    pose = draw_flat_pose(rng) if flat else draw_pose(rng)
+    low_mm, high_mm = (height * pose.compression for height in source.levels_mm)
+    if flat:
         # some series keep the slices as acquired: no interpolation blurs them
-        pose = draw_flat_pose(rng)
-        first = int(rng.integers(0, max(1, int(low_mm / source.spacing_mm[0]) - 4)))
-        slices = np.arange(first, len(source.voxels), dtype=np.float64)
-        offsets = slices * source.spacing_mm[0] - low_mm
+        acquired = np.arange(len(source.voxels), dtype=np.float64) * source.spacing_mm[0] - low_mm
+        found = draw_slices(acquired, high_mm - low_mm, rng)
     else:
-        pose = draw_pose(rng)
-        offsets = draw_offsets(-low_mm, last_mm - low_mm, rng)
-    images = _scan(source, pose, offsets, rng)
-    positions = torch.from_numpy(offsets).float()
-    levels = torch.tensor([0.0, (high_mm - low_mm) * pose.compression])
+        last_mm = (len(source.voxels) - 1) * source.spacing_mm[0]
+        found = draw_stretched(-low_mm, high_mm - low_mm, last_mm - low_mm, rng)
+    images = _scan(source, pose, found.sources_mm, rng)
+    positions = torch.from_numpy(found.positions_mm).float()
+    levels = torch.tensor([found.carry(0.0), found.carry(high_mm - low_mm)])
     return vary(images, rng), step_sizes(positions), levels[None] - positions[:, None]
 
 
