@@ -23,6 +23,8 @@ from pydicom.uid import UID
 
 from atlases.read import load_atlas_set
 from node.job import Ending, Job, Outcome
+from node.objects import ALL_FILES
+from pipeline.encode.objects import ObjectKind
 from pipeline.encode.picture import png_bytes, render_levels
 from pipeline.encode.predecessor import refer_to_predecessor
 from pipeline.encode.result_json import rejection_document, result_document
@@ -46,7 +48,7 @@ __all__ = [
 ]
 
 OBJECTS: Final = ("seg.dcm", "sr.dcm")
-"""What is delivered, in this order: the report refers to the segmentation."""
+"""What is made unless asked for otherwise: the report refers to the segmentation."""
 _WARM_UP_TIME: Final = datetime(2024, 1, 1, 12, tzinfo=UTC)
 _MEDIA_DIRECTORY: Final = UID("1.2.840.10008.1.3.10")
 
@@ -71,7 +73,7 @@ def compute(job: Job) -> Outcome:
         The atlas is missing or altered.
     """
     job.out.mkdir(parents=True, exist_ok=True)
-    for name in (*OBJECTS, "levels.png", "result.json"):
+    for name in (*ALL_FILES, "levels.png", "result.json"):
         # what an earlier run left must not pass for this one's
         (job.out / name).unlink(missing_ok=True)
     tools = load_tools(job.atlas_folder)
@@ -90,7 +92,11 @@ def _computed(job: Job, tools: Tools) -> Outcome:
         result = run(
             series,
             tools,
-            Parameters(age_years=job.age_years, levels=job.levels),
+            Parameters(
+                age_years=job.age_years,
+                levels=job.levels,
+                objects=tuple(ObjectKind(name) for name in job.objects),
+            ),
             new_uid=uid_factory(job.uid_root),
             now=job.now,
             clock=time.perf_counter,
@@ -122,9 +128,8 @@ def _finish(job: Job, result: Result, read_s: float) -> Outcome:
         result.volume, result.region_map, result.levels, result.quality, result.provenance
     )
     _write(job.out / "levels.png", png_bytes(picture))
-    if job.previous is not None:
-        refer_to_predecessor(result.sr, dcmread(job.previous, stop_before_pixels=True))
-    for name, dataset in zip(OBJECTS, (result.seg, result.sr), strict=True):
+    _refer_to_previous(job, result)
+    for name, dataset in result.objects.items():
         _write_dataset(job.out / name, dataset)
     timings_s = {"read": read_s, **result.timings_s, "write": time.perf_counter() - start}
     document = result_document(
@@ -139,9 +144,18 @@ def _finish(job: Job, result: Result, read_s: float) -> Outcome:
     return Outcome(
         ending=Ending.DONE,
         quality=result.quality.verdict,
-        objects=OBJECTS,
+        objects=tuple(result.objects),
         timings_s=timings_s,
     )
+
+
+def _refer_to_previous(job: Job, result: Result) -> None:
+    if job.previous is None:
+        return
+    previous = dcmread(job.previous, stop_before_pixels=True)
+    for dataset in result.objects.values():
+        if dataset.Modality == "SR":
+            refer_to_predecessor(dataset, previous)
 
 
 def warm_up(atlas_folder: Path) -> None:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from atlases.folders import default_data_folder
 from node.errors import ConfigError
+from node.objects import DEFAULT_OBJECTS, ObjectName
 
 # PS3.5, 6.2 "Value Representation (VR)": AE has no backslash and no control characters
 AeTitle = Annotated[
@@ -52,6 +53,8 @@ class Peer(_Section):
         the default peer.
     ask_count : bool
         Whether it is asked by C-FIND how many images a series has that it sent.
+    objects : tuple of str
+        What it gets as a destination, see `node.objects`.
     """
 
     name: PeerName
@@ -61,6 +64,7 @@ class Peer(_Section):
     may_send: bool = True
     destination: bool = True
     ask_count: bool = False
+    objects: Annotated[tuple[ObjectName, ...], Field(min_length=1)] = DEFAULT_OBJECTS
 
 
 class Delivery(_Section):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from node import scu
 from node.config import Delivery, NodeConfig
 from node.errors import ConfigError, PeerError
+from node.objects import DEFAULT_OBJECTS, plans
 from node.state import DeliveryState, Ledger, SeriesRecord, State, now_s, state_after
 from node.status import is_stored
 
@@ -86,18 +87,18 @@ class Deliverer:
         self._delivered(key, number, destination)
         return None
 
-    def _send(self, key: str, number: int, destination: str, names: list[str]) -> None:
+    def _send(self, key: str, number: int, destination: str, choices: list[list[str]]) -> None:
         def on_object(name: str, status: int) -> None:
             with self.ledger.change(key) as record:
                 record.generation(number).deliveries[destination].statuses[name] = status
 
-        if names:  # none where a crash came between the last answer and its record
+        if all(choices):  # one is empty where a crash came between the last answer and its record
             folder = self.ledger.results(key, number)
-            peer = self.config.peer(destination)
-            scu.send(self.config, peer, [folder / name for name in names], on_object)
+            paths = [[folder / name for name in names] for names in choices]
+            scu.send(self.config, self.config.peer(destination), paths, on_object)
 
-    def _waiting(self, key: str, number: int, destination: str) -> list[str] | None:
-        """Return the objects to send; None where the delivery is at its end."""
+    def _waiting(self, key: str, number: int, destination: str) -> list[list[str]] | None:
+        """Return what to send, the best choice first; None where the delivery is at its end."""
         with self.ledger.change(key) as record:
             generation = record.generation(number)
             delivery = generation.deliveries[destination]
@@ -109,11 +110,21 @@ class Deliverer:
                 return None
             delivery.attempts += 1
             delivery.next_attempt = None
-            return [
-                name
-                for name in generation.objects
-                if not (name in delivery.statuses and is_stored(delivery.statuses[name]))
-            ]
+            stored = {name for name, status in delivery.statuses.items() if is_stored(status)}
+            choices = self._choices(destination, generation.objects)
+            return [[name for name in names if name not in stored] for names in choices]
+
+    def _choices(self, destination: str, made: list[str]) -> list[list[str]]:
+        """Return the plans for a destination, of what was made."""
+        peers = [peer for peer in self.config.peers if peer.name == destination]
+        # a peer that is no longer configured is reported when it is sent to
+        wanted = plans(peers[0].objects if peers else DEFAULT_OBJECTS)
+        whole = [list(names) for names in wanted if set(names) <= set(made)]
+        if whole:
+            return whole
+        # the configuration changed after the computation: send what there is of it
+        best = max(wanted, key=lambda names: len(set(names) & set(made)))
+        return [[name for name in best if name in made]]
 
     def _failed(
         self, key: str, number: int, destination: str, why: tuple[str, str]

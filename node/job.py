@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from node.objects import DEFAULT_OBJECTS
+
 REPORT: Final = "sr.dcm"
 """File name of the structured report among the results."""
 
@@ -31,8 +33,8 @@ class Job:
     paths : tuple of Path
         DICOM files of one series.
     out : Path
-        Folder for ``seg.dcm``, ``sr.dcm``, ``levels.png``, ``result.json``;
-        made where it is absent.
+        Folder for the objects, ``levels.png`` and ``result.json``; made where
+        it is absent.
     atlas_folder : Path
         Folder of an installed atlas set.
     now : datetime
@@ -44,6 +46,8 @@ class Job:
     uid_root : str
     previous : Path or None
         An earlier report of the series that this one takes the place of.
+    objects : tuple of str
+        What to make, of `node.objects.OBJECT_NAMES` and ``ENHANCED_SR``.
     """
 
     paths: tuple[Path, ...]
@@ -54,6 +58,7 @@ class Job:
     levels: tuple[int, int] | None = None
     uid_root: str = "2.25."
     previous: Path | None = None
+    objects: tuple[str, ...] = DEFAULT_OBJECTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ class Outcome:
     quality : str
         ``"pass"``, ``"warn"`` or ``"fail"`` when done.
     objects : tuple of str
-        File names in ``out`` to deliver, in order: ``("seg.dcm", "sr.dcm")``.
+        File names in ``out``, in the order in which they are delivered.
     timings_s : dict of str to float
     """
 

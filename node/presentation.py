@@ -26,7 +26,12 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, bu
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (
     Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    EnhancedSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
     LabelMapSegmentationStorage,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
     Verification,
 )
@@ -54,6 +59,11 @@ RESULT_CLASSES: Final = frozenset(
         str(SegmentationStorage),
         str(LabelMapSegmentationStorage),
         str(Comprehensive3DSRStorage),
+        str(EnhancedSRStorage),
+        str(SecondaryCaptureImageStorage),
+        str(GrayscaleSoftcopyPresentationStateStorage),
+        str(KeyObjectSelectionDocumentStorage),
+        str(EncapsulatedPDFStorage),
     }
 )
 """What this node itself sends: never its input, so that a PACS that forwards

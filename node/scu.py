@@ -8,8 +8,10 @@ service"; PS3.4, C.6.2 "Study Root SOP Class Group".
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,8 @@ from node.errors import (
 )
 from node.presentation import proposed_contexts
 from node.status import is_stored, meaning_of
+
+LOG = logging.getLogger(__name__)
 
 OnObject = Callable[[str, int], None]
 """``on_object(file name, status)``, called after each C-STORE response."""
@@ -95,15 +99,20 @@ def _matches(association: Any, peer: Peer, query: Dataset, model: str) -> Iterat
             raise AssociationAbortedError(f"{peer.name} answered C-FIND: 0x{status.Status:04X}")
 
 
-def send(config: NodeConfig, peer: Peer, files: Sequence[Path], on_object: OnObject) -> None:
+def send(
+    config: NodeConfig, peer: Peer, choices: Sequence[Sequence[Path]], on_object: OnObject
+) -> None:
     """Send objects in one association, in order; stop at the first refusal.
+
+    All choices are proposed; sent is the one of which the peer refuses fewest
+    SOP classes, and of equals the first.
 
     Parameters
     ----------
     config : NodeConfig
     peer : Peer
-    files : sequence of Path
-        DICOM files, little endian and not compressed.
+    choices : sequence of sequence of Path
+        DICOM files, little endian and not compressed; the best choice first.
     on_object : callable
         Hears of each response before the next object goes out.
 
@@ -112,11 +121,17 @@ def send(config: NodeConfig, peer: Peer, files: Sequence[Path], on_object: OnObj
     PeerError
         Not all were stored.
     """
-    datasets = [dcmread(path) for path in files]
-    contexts = proposed_contexts(str(dataset.SOPClassUID) for dataset in datasets)
+    datasets = {path: dcmread(path) for path in dict.fromkeys(chain.from_iterable(choices))}
+    contexts = proposed_contexts(str(dataset.SOPClassUID) for dataset in datasets.values())
     with _association(config, peer, contexts) as association:
-        for path, dataset in zip(files, datasets, strict=True):
-            _store(association, peer, path.name, dataset, on_object)
+        accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        refused = {path for path, item in datasets.items() if item.SOPClassUID not in accepted}
+        files = min(choices, key=lambda paths: len(refused.intersection(paths)))
+        if files is not choices[0]:
+            names = [path.name for path in files]
+            LOG.info("fallback", extra={"destination": peer.name, "objects": names})
+        for path in files:
+            _store(association, peer, path.name, datasets[path], on_object)
 
 
 def _store(association: Any, peer: Peer, name: str, dataset: Dataset, on_object: OnObject) -> None:

@@ -30,6 +30,7 @@ from node.delivery import Deliverer, destinations
 from node.errors import ComputeError, PoolStoppedError, WorkerError
 from node.files import sync_file, sync_folder
 from node.job import REPORT, Ending, Job, Outcome
+from node.objects import DEFAULT_OBJECTS, to_make
 from node.pool import WorkerPool
 from node.state import DeliveryRecord, Generation, Ledger, SeriesRecord, State, now_s
 from node.status import is_stored
@@ -228,10 +229,17 @@ def _run(tools: Tools, key: str, number: int) -> Outcome:
         now=datetime.fromisoformat(generation.now),
         uid_root=tools.config.uid_root,
         previous=_previous_report(tools.ledger, record, number),
+        objects=_objects(tools.config, record.calling_ae),
     )
     outcome = _run_attempts(tools, job, record.series_uid)
     _put_in_place(part, folder)
     return outcome
+
+
+def _objects(config: NodeConfig, calling_ae: str) -> tuple[str, ...]:
+    """Return what the destinations of a series want, together."""
+    wanted = [config.peer(name).objects for name in destinations(config, calling_ae)]
+    return to_make(wanted or [DEFAULT_OBJECTS])
 
 
 def _previous_report(ledger: Ledger, record: SeriesRecord, number: int) -> Path | None:

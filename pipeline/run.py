@@ -18,8 +18,9 @@ from pipeline.arrays import HuArray, MaskArray
 from pipeline.atlas import AgeChoice, Atlas, AtlasSet
 from pipeline.brain import BrainMethod, extract_brain
 from pipeline.eligibility import Eligibility, check_eligibility, check_metadata
-from pipeline.encode.seg import build_seg
-from pipeline.encode.sr import build_sr
+from pipeline.encode import objects
+from pipeline.encode.findings import Findings
+from pipeline.encode.objects import ObjectKind
 from pipeline.errors import CoverageError
 from pipeline.hyperdense import hyperdense_ml
 from pipeline.levels import AspectsLevels, find_levels, levels_by_person
@@ -53,12 +54,15 @@ class Parameters:
         from inferior to superior.
     brain_method : {"skull", "paper"}
     registration : Method
+    objects : tuple of ObjectKind
+        What to encode.
     """
 
     age_years: float | None = None
     levels: tuple[int, int] | None = None
     brain_method: BrainMethod = "skull"
     registration: Method = Method.GREEDY
+    objects: tuple[ObjectKind, ...] = objects.DEFAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,9 +93,18 @@ class Result:
     measurements: tuple[RegionMeasurement, ...]
     quality: Quality
     provenance: Provenance
-    seg: Dataset
-    sr: Dataset
+    objects: dict[str, Dataset]
     timings_s: dict[str, float]
+
+    @property
+    def seg(self) -> Dataset:
+        """The segmentation, where it was asked for."""
+        return self.objects["seg.dcm"]
+
+    @property
+    def sr(self) -> Dataset:
+        """The report, where it was asked for."""
+        return self.objects["sr.dcm"]
 
 
 @dataclass(slots=True)
@@ -125,7 +138,7 @@ def run(
     5. Register the atlas to each of the two slices (`register`).
     6. Carry the labels over, on the native grid (`map_labels`).
     7. Measure the regions (`measure`) and judge the mapping (`judge`).
-    8. Encode SEG and SR (`build_seg`, `build_sr`).
+    8. Encode SEG, SR and what else was asked for (`encode`).
 
     Parameters
     ----------
@@ -183,11 +196,17 @@ def run(
             hyperdense_ml=hyperdense_ml(volume, brain),
         )
     provenance = _provenance(head, tools, age, atlases, levels, parameters)
+    findings = Findings(
+        series=series,
+        volume=volume,
+        levels=levels,
+        region_map=region_map,
+        measurements=measurements,
+        quality=quality,
+        provenance=provenance,
+    )
     with watch.time("encode"):
-        seg = build_seg(series, region_map, provenance, new_uid=new_uid, now=now)
-        sr = build_sr(
-            series, levels, measurements, quality, provenance, seg, new_uid=new_uid, now=now
-        )
+        encoded = objects.encode(findings, parameters.objects, new_uid=new_uid, now=now)
     return Result(
         series=series,
         volume=volume,
@@ -198,8 +217,7 @@ def run(
         measurements=measurements,
         quality=quality,
         provenance=provenance,
-        seg=seg,
-        sr=sr,
+        objects=encoded,
         timings_s=watch.seconds,
     )
 

@@ -13,9 +13,22 @@ from rich.table import Table
 from atlases.errors import AtlasError
 from atlases.folders import default_data_folder, find_atlas
 from node.compute import Ending, Job, Outcome, compute
+from node.objects import DEFAULT_OBJECTS, OBJECT_NAMES
 
 _EXIT_REJECTED = 3
 _EXIT_USE = 2
+
+
+class _ObjectsType(click.ParamType[tuple[str, ...]]):
+    name = "LIST"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        names = tuple(part.strip() for part in value.split(","))
+        if unknown := [name for name in names if name not in OBJECT_NAMES]:
+            self.fail(f"{unknown[0]!r} is none of {', '.join(OBJECT_NAMES)}", param, ctx)
+        return names
 
 
 class _LevelsType(click.ParamType[tuple[int, int]]):
@@ -39,7 +52,14 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for seg.dcm, sr.dcm, levels.png and result.json.",
+    help="Folder for the objects, levels.png and result.json.",
+)
+@click.option(
+    "--objects",
+    type=_ObjectsType(),
+    default=",".join(DEFAULT_OBJECTS),
+    show_default=True,
+    help=f"What to make, of {', '.join(OBJECT_NAMES)}.",
 )
 @click.option("--age", type=click.FloatRange(0, 130), help="Age in years, instead of the images'.")
 @click.option(
@@ -59,13 +79,14 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
 def process(
     folder: Path,
     out: Path,
+    objects: tuple[str, ...],
     age: float | None,
     levels: tuple[int, int] | None,
     atlas: str,
     data: Path | None,
     content_time: datetime | None,
 ) -> None:
-    """Map the regions of the head CT in FOLDER and write SEG, SR and a picture.
+    """Map the regions of the head CT in FOLDER and write SEG, SR and pictures.
 
     Exit status: 0 done, 3 the series was rejected (why is in result.json),
     2 wrong use, no atlas, or a file that cannot be read or written.
@@ -81,6 +102,7 @@ def process(
                 now=now,
                 age_years=age,
                 levels=levels,
+                objects=objects,
             )
         )
     except (AtlasError, OSError) as error:
