@@ -164,7 +164,8 @@ class Assembly:
     def stop(self) -> None:
         """Sort what is waiting and end the thread."""
         self._events.put(_Stop())
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
         self._askers.shutdown(wait=False, cancel_futures=True)
 
     def _resume(self, key: str) -> None:

@@ -97,6 +97,10 @@ class Inbox:
         self.incoming = data_folder / "incoming"
         self.incoming.mkdir(parents=True, exist_ok=True)
         self._ledger = ledger
+        # before anything listens: these were never acknowledged, the node died
+        # while it wrote; later the same names are of objects that are arriving
+        for part in self.incoming.glob("*.part"):
+            part.unlink()
         self._min_free_disk = min_free_disk
         self._counter = itertools.count()
 
@@ -130,8 +134,6 @@ class Inbox:
 
     def waiting(self) -> list[Path]:
         """Return what was acknowledged and not sorted, in order of arrival."""
-        for part in self.incoming.glob("*.part"):
-            part.unlink()  # never acknowledged: the node died while it wrote
         return sorted(self.incoming.glob("*.dcm"))
 
     def sort(self, paths: Iterable[Path]) -> list[Arrival | None]:
