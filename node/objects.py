@@ -22,10 +22,18 @@ _FILES: Final[dict[str, tuple[str, ...]]] = {
     "gsps": ("gsps-ganglionic.dcm", "gsps-supraganglionic.dcm"),
     "pdf": ("pdf.dcm",),
 }
-_ENCODINGS: Final = ("-labelmap", "", "-enhanced")
+_ENCODINGS: Final = ("", "-labelmap", "-enhanced")
+_REFERRING: Final = ("sr", "ko")
+"""They point at the segmentation, so that there is one for each encoding."""
 
 ALL_FILES: Final = (
-    *(f"{name}{encoding}.dcm" for encoding in _ENCODINGS for name in ("seg", "sr", "ko")),
+    "seg.dcm",
+    "seg-labelmap.dcm",
+    *(
+        f"{name}{encoding}.dcm"
+        for encoding in ("", "-labelmap", "-enhanced")
+        for name in _REFERRING
+    ),
     *(file for files in _FILES.values() for file in files),
 )
 """Every file name that a result can have."""
@@ -79,8 +87,7 @@ def plans(objects: Collection[str]) -> tuple[tuple[str, ...], ...]:
 
 def _plan(objects: Collection[str], encoding: str) -> tuple[str, ...]:
     files = []
-    # report and key objects point at the segmentation
-    if set(objects) & {"seg", "labelmap", "sr", "ko"}:
+    if set(objects) & {"seg", "labelmap", *_REFERRING}:
         files.append("seg-labelmap.dcm" if encoding == "-labelmap" else "seg.dcm")
-    files += [f"{name}{encoding}.dcm" for name in ("sr", "ko") if name in objects]
+    files += [f"{name}{encoding}.dcm" for name in _REFERRING if name in objects]
     return (*files, *(file for name in _FILES if name in objects for file in _FILES[name]))

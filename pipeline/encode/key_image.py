@@ -44,7 +44,7 @@ _TOP: Final = 112
 _BELOW: Final = _TOP + _PANEL[0] + 12
 _TABLE: Final = (0, 40, 248, 320, 392)  # left edges of the columns, then right edges
 _ROW: Final = 24
-_REASONS: Final = 3
+_TEXT: Final = 17
 _INK: Final[Colour] = (236, 238, 240)
 _SOFT: Final[Colour] = (176, 181, 188)
 _GROUND: Final[Colour] = (0, 0, 0)
@@ -67,12 +67,15 @@ class _Pen:
     ) -> None:
         self.canvas.text(place, text, font=font(size), fill=colour, anchor=anchor)
 
-    def paragraph(self, place: Point, text: str, size: int, width: int) -> int:
-        """Write wrapped text; return where the next line begins."""
+    def paragraph(self, place: Point, text: str, width: int, most: int) -> int:
+        """Write wrapped text, cut after so many lines; return where the next begins."""
         left, top = place
-        for line in self._wrapped(text.split(), size, width):
-            self.write((left, top), line, size)
-            top += size + 5
+        lines = self._wrapped(text.split(), _TEXT, width)
+        if len(lines) > most:
+            lines[most - 1 :] = [f"{lines[most - 1].rsplit(' ', 1)[0]} ..."]
+        for line in lines:
+            self.write((left, top), line, _TEXT)
+            top += _TEXT + 5
         return top
 
     def _wrapped(self, words: Sequence[str], size: int, width: int) -> list[str]:
@@ -220,22 +223,21 @@ def _evidence(pen: _Pen, findings: Findings, place: Point) -> None:
     width = PAGE // 2 - 3 * _GAP
     levels, provenance = findings.levels, findings.provenance
     named = ", ".join(f"{item.name} {item.version}" for item in provenance.algorithms)
+    # with the most lines that there is room for
     lines = (
-        _quality_words(findings.quality),
-        f"Levels {levels.distance_mm:.1f} mm apart, chosen by {levels.method}.",
-        atlas_sentence(provenance),
-        f"aspects-node {provenance.pipeline_version}" + (f": {named}." if named else "."),
-        "Outlines are a template of the regions, not a finding in them.",
+        (_quality_words(findings.quality), 4),
+        (f"Levels {levels.distance_mm:.1f} mm apart, chosen by {levels.method}.", 1),
+        (atlas_sentence(provenance), 2),
+        (f"aspects-node {provenance.pipeline_version}" + (f": {named}." if named else "."), 3),
+        ("Outlines are a template of the regions, not a finding in them.", 1),
     )
-    for line in lines:
-        y = pen.paragraph((left, y), line, 17, width) + 7
+    for line, most in lines:
+        y = pen.paragraph((left, y), line, width, most) + 7
 
 
 def _quality_words(quality: Quality) -> str:
-    """Say what was found against the mapping, as far as there is room for it."""
+    """Say what was found against the mapping, the worst first."""
     if not quality.reasons:
         return "Quality: nothing was found against the mapping."
     worst_first = sorted(quality.reasons, key=lambda reason: reason.verdict is not Verdict.FAIL)
-    shown = " ".join(reason.text for reason in worst_first[:_REASONS])
-    more = len(worst_first) - _REASONS
-    return f"Quality: {shown}" + (f" {more} more in the report." if more > 0 else "")
+    return "Quality: " + " ".join(reason.text for reason in worst_first)

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from pipeline.encode.findings import Findings
 from pipeline.encode.seg import build_seg
 from pipeline.encode.sr import build_sr
 from pipeline.levels import AspectsLevels, LevelChoice
@@ -22,6 +23,7 @@ from pipeline.provenance import Algorithm, Provenance, uid_factory
 from pipeline.quality import Quality, QualityReason, Verdict
 from pipeline.regions import REGION_SIDES, Level, RegionSide, Side, at_level
 from pipeline.series import CtSeries, load_series
+from pipeline.volume import to_volume
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123000, tzinfo=UTC)
 NEW_UID = uid_factory()
@@ -277,3 +279,30 @@ def both(
         **how,
     )
     return seg, sr
+
+
+def findings(
+    series: CtSeries | None = None,
+    *,
+    without: Sequence[int] = (),
+    tissue_columns: slice = slice(None),
+    **change: Any,
+) -> Findings:
+    """Return what could have been found; tissue lies in some columns alone."""
+    series = series or ct_series()
+    mapped = region_map(series, without=without)
+    thinned = {}
+    for level, item in mapped.levels.items():
+        tissue = np.zeros_like(item.labels)
+        tissue[:, tissue_columns] = item.labels[:, tissue_columns]
+        thinned[level] = replace(item, tissue=tissue)
+    made = Findings(
+        series=series,
+        volume=to_volume(series),
+        levels=levels(series),
+        region_map=RegionMap(levels=thinned),
+        measurements=tuple(measurements(mapped)),
+        quality=quality(),
+        provenance=provenance(),
+    )
+    return replace(made, **change)
