@@ -53,6 +53,10 @@ class Peer(_Section):
         the default peer.
     ask_count : bool
         Whether it is asked by C-FIND how many images a series has that it sent.
+    tls : bool
+        Whether it is called by TLS.
+    ca : Path or None
+        Who signed its certificate, where that is not ``tls.ca``.
     objects : tuple of str
         What it gets as a destination, see `node.objects`.
     """
@@ -64,6 +68,8 @@ class Peer(_Section):
     may_send: bool = True
     destination: bool = True
     ask_count: bool = False
+    tls: bool = False
+    ca: Path | None = None
     objects: Annotated[tuple[ObjectName, ...], Field(min_length=1)] = DEFAULT_OBJECTS
 
 
@@ -90,6 +96,31 @@ class Delivery(_Section):
     timeout_s: Seconds = 30.0
 
 
+class Tls(_Section):
+    """Certificates, PEM files; the same for both directions.
+
+    Attributes
+    ----------
+    listen : bool
+        Whether the node's own port speaks TLS, and only TLS.
+    certificate, key : Path or None
+        Of this node.
+    ca : Path or None
+        Who signs the certificates of peers.
+    """
+
+    listen: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.listen and None in (self.certificate, self.key, self.ca):
+            raise ValueError("listen needs certificate, key and ca")
+        return self
+
+
 class NodeConfig(BaseSettings):
     """The whole file. ``deploy/aspects-node.example.toml`` explains each key.
 
@@ -110,7 +141,8 @@ class NodeConfig(BaseSettings):
     quiet_time_s: Annotated[float, Field(ge=0)] = 1.0
     incomplete_quiet_time_s: Annotated[float, Field(ge=0)] = 10.0
     longest_quiet_time_s: Seconds = 60.0
-    accept_unknown_callers: bool = True
+    accept_unknown_callers: bool = False
+    check_calling_host: bool = False
     check_called_ae_title: bool = False
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 32
     max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
@@ -123,6 +155,7 @@ class NodeConfig(BaseSettings):
     also_send_to: tuple[PeerName, ...] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     delivery: Delivery = Delivery()
+    tls: Tls = Tls()
     peers: tuple[Peer, ...] = ()
 
     @classmethod
@@ -154,6 +187,8 @@ class NodeConfig(BaseSettings):
         names = {peer.name for peer in self.peers}
         if self.default_peer is not None and self.default_peer not in names:
             raise ValueError(f"default_peer: there is no [[peers]] with name {self.default_peer!r}")
+        if any(peer.tls for peer in self.peers) and None in (self.tls.certificate, self.tls.key):
+            raise ValueError("tls: a peer uses TLS: certificate and key are needed")
         if missing := set(self.also_send_to) - names:
             raise ValueError(f"also_send_to: there is no [[peers]] with name {min(missing)!r}")
         return self
@@ -208,14 +243,25 @@ def make_config(values: dict[str, Any], path: Path) -> NodeConfig:
     ConfigError
         A key is wrong; one line for each problem, naming the key.
     """
-    for key in ("data_folder", "atlas_folder"):
-        if isinstance(values.get(key), str):
-            values = {**values, key: (path.parent / Path(values[key]).expanduser()).resolve()}
+    values = _with_folders(values, ("data_folder", "atlas_folder"), path.parent)
+    if isinstance(values.get("tls"), dict):
+        tls = _with_folders(values["tls"], ("certificate", "key", "ca"), path.parent)
+        values = {**values, "tls": tls}
     try:
         return NodeConfig(**values)
     except ValidationError as error:
         lines = (_line(path, item["loc"], item["msg"]) for item in error.errors())
         raise ConfigError("\n".join(lines)) from error
+
+
+def _with_folders(values: dict[str, Any], keys: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Return the values with relative paths made relative to the file's folder."""
+    paths = {
+        key: (folder / Path(values[key]).expanduser()).resolve()
+        for key in keys
+        if isinstance(values.get(key), str)
+    }
+    return {**values, **paths}
 
 
 def _line(path: Path, location: tuple[int | str, ...], message: str) -> str:

@@ -27,6 +27,7 @@ from node.errors import ConfigError, StorageError
 from node.inbox import Inbox
 from node.presentation import prefer_standard
 from node.status import StoreStatus
+from node.tls import server_context
 
 LOG = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Receiver:
     def on_connection(self, event: evt.Event) -> None:
         """Answer small messages at once, and read large ones in large pieces."""
         transport = event.assoc.dul.socket
+        # a read that began, as a handshake does, must end
+        transport.socket.settimeout(self.config.network_timeout_s)
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # the library reads 4 KiB at a time: half of the time of an image
         transport.recv = partial(_receive, transport.socket)
@@ -81,7 +84,7 @@ class Receiver:
                 _REJECTED_TRANSIENT, _BY_PRESENTATION, _LOCAL_LIMIT_EXCEEDED
             )
             association.kill()
-        elif not self._may_send(request.calling_ae_title):
+        elif not self._may_send(request.calling_ae_title, association.requestor.address):
             LOG.warning("caller_refused", extra={"ae_title": request.calling_ae_title})
             association.acse.send_reject(_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_NOT_RECOGNISED)
             association.kill()
@@ -115,9 +118,21 @@ class Receiver:
             association.dul.to_user_queue.put(None)
         self.listener.closed(id(association))
 
-    def _may_send(self, ae_title: str) -> bool:
+    def _may_send(self, ae_title: str, address: str) -> bool:
         peer = self.config.peer_of(ae_title)
-        return self.config.accept_unknown_callers if peer is None else peer.may_send
+        if peer is None:
+            return self.config.accept_unknown_callers
+        is_at_home = not self.config.check_calling_host or address in _addresses(peer.host)
+        return peer.may_send and is_at_home
+
+
+def _addresses(host: str) -> set[str]:
+    """Return the IP addresses of a host; none where its name is not known."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return set()
+    return {str(item[4][0]) for item in found}
 
 
 def _receive(connection: socket.socket, count: int) -> bytearray:
@@ -187,7 +202,12 @@ def start_scp(receiver: Receiver) -> ThreadedAssociationServer:
         (evt.EVT_CONN_CLOSE, receiver.on_close),
     ]
     try:
-        return ae.start_server((config.host, config.port), block=False, evt_handlers=handlers)
+        return ae.start_server(
+            (config.host, config.port),
+            block=False,
+            ssl_context=server_context(config),
+            evt_handlers=handlers,
+        )
     except OSError as error:
         raise ConfigError(
             f"host, port: cannot listen on {config.host}:{config.port} ({error.strerror})"

@@ -30,6 +30,7 @@ from node.errors import (
 )
 from node.presentation import proposed_contexts
 from node.status import is_stored, meaning_of
+from node.tls import client_context
 
 LOG = logging.getLogger(__name__)
 
@@ -161,7 +162,14 @@ def _association(
     ae.acse_timeout = config.delivery.timeout_s
     ae.dimse_timeout = config.delivery.timeout_s
     ae.network_timeout = config.delivery.timeout_s
-    association = ae.associate(peer.host, peer.port, contexts=contexts, ae_title=peer.ae_title)
+    tls = client_context(config, peer)
+    association = ae.associate(
+        peer.host,
+        peer.port,
+        contexts=contexts,
+        ae_title=peer.ae_title,
+        tls_args=None if tls is None else (tls, peer.host),
+    )
     if not association.is_established:
         raise _no_association(association, peer)
     try:

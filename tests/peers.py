@@ -136,14 +136,14 @@ class Peer:
 class StoreScp(Peer):
     """dcmtk's storescp."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, options: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder / "received"
         self.folder.mkdir(exist_ok=True)
         port = port or free_port()
         super().__init__(
             [tool("storescp") or "storescp", "-aet", "PACS", "--promiscuous", "--fork",
-             "-od", self.folder, "-uf", str(port)],
+             *options, "-od", self.folder, "-uf", str(port)],
             port,
             folder / "storescp.log",
         )  # fmt: skip
@@ -233,6 +233,7 @@ class NodeProcess(Peer):
             "quiet_time_s": 0.3,
             "incomplete_quiet_time_s": 0.3,
             "min_free_disk": 0,
+            "accept_unknown_callers": True,
             **config,
         }
         self.config_file.write_text(to_toml(values))
