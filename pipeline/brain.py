@@ -49,7 +49,7 @@ def extract_brain(volume: Volume, *, method: BrainMethod = "skull") -> MaskArray
         Slices without a closed skull (face, neck) may be all False.
     """
     factors = _factors(volume)
-    small = _averaged(volume.voxels, factors)
+    small = average_blocks(volume.voxels, factors)
     spacing = (
         volume.pixel_spacing_mm[0] * factors[0],
         volume.pixel_spacing_mm[1] * factors[1],
@@ -71,8 +71,16 @@ def _each_slice(function: Callable[..., _Array], *stacks: Iterable[npt.NDArray[A
     return stacked
 
 
-def _averaged(voxels: HuArray, factors: tuple[int, int]) -> HuArray:
-    """Average blocks of pixels; rows and columns left over are repeated."""
+def average_blocks(voxels: HuArray, factors: tuple[int, int]) -> HuArray:
+    """Average blocks of pixels of every slice.
+
+    Parameters
+    ----------
+    voxels : numpy.ndarray, shape (slice, row, column), float32
+    factors : tuple of int
+        Rows and columns of a block; where the matrix is no multiple, its last
+        row and column are repeated.
+    """
     rows, columns = (-size % factor for size, factor in zip(voxels.shape[1:], factors, strict=True))
     padded = np.pad(voxels, ((0, 0), (0, rows), (0, columns)), mode="edge")
     slices, height, width = padded.shape

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from pipeline.arrays import HuArray, MaskArray
+from pipeline.arrays import MaskArray
+from pipeline.brain import average_blocks
 from pipeline.volume import Volume
 
 BLEED_HU: Final = (58.0, 110.0)
@@ -36,8 +37,8 @@ def hyperdense_ml(volume: Volume, brain: MaskArray) -> float:
     """
     row_mm, column_mm = volume.pixel_spacing_mm
     factors = (max(1, round(_WORKING_MM / row_mm)), max(1, round(_WORKING_MM / column_mm)))
-    hu = _averaged(volume.voxels, factors)
-    mask = _averaged(brain.astype(np.float32), factors) > 0.99
+    hu = average_blocks(volume.voxels, factors)
+    mask = average_blocks(brain.astype(np.float32), factors) > 0.99
     spacing = (row_mm * factors[0], column_mm * factors[1])
     inner = np.stack([_inner(one, spacing) for one in mask])
     bright = inner & (hu > BLEED_HU[0]) & (hu < BLEED_HU[1])
@@ -49,15 +50,6 @@ def hyperdense_ml(volume: Volume, brain: MaskArray) -> float:
     weights = np.broadcast_to(heights[:, None, None], labels.shape)
     sizes = ndimage.sum_labels(weights, labels, np.arange(1, count + 1))
     return float(sizes.max() * spacing[0] * spacing[1] / 1000.0)
-
-
-def _averaged(stack: HuArray, factors: tuple[int, int]) -> HuArray:
-    """Average whole blocks of pixels; what is left over at the edge is dropped."""
-    slices, rows, columns = stack.shape
-    height, width = rows // factors[0], columns // factors[1]
-    whole = stack[:, : height * factors[0], : width * factors[1]]
-    blocks = whole.reshape(slices, height, factors[0], width, factors[1])
-    return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
 
 
 def _inner(mask: MaskArray, spacing: tuple[float, float]) -> MaskArray:
