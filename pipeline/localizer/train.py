@@ -32,9 +32,8 @@ from pipeline.localizer.simulate import (
     Pose,
     Stack,
     draw_flat_pose,
+    draw_offsets,
     draw_pose,
-    draw_slices,
-    draw_stretched,
     draw_warp,
     reslice,
 )
@@ -134,19 +133,20 @@ def draw_series(source: Source, rng: np.random.Generator) -> tuple[Tensor, Tenso
     steps : Tensor, shape (n,)
     away_mm : Tensor, shape (n, 2)
     """
-    flat = rng.random() < 0.35
-    pose = draw_flat_pose(rng) if flat else draw_pose(rng)
-    low_mm, high_mm = (height * pose.compression for height in source.levels_mm)
-    if flat:
+    low_mm, high_mm = source.levels_mm
+    last_mm = (len(source.voxels) - 1) * source.spacing_mm[0]
+    if rng.random() < 0.35:
         # some series keep the slices as acquired: no interpolation blurs them
-        acquired = np.arange(len(source.voxels), dtype=np.float64) * source.spacing_mm[0] - low_mm
-        found = draw_slices(acquired, high_mm - low_mm, rng)
+        pose = draw_flat_pose(rng)
+        first = int(rng.integers(0, max(1, int(low_mm / source.spacing_mm[0]) - 4)))
+        slices = np.arange(first, len(source.voxels), dtype=np.float64)
+        offsets = slices * source.spacing_mm[0] - low_mm
     else:
-        last_mm = (len(source.voxels) - 1) * source.spacing_mm[0]
-        found = draw_stretched(-low_mm, high_mm - low_mm, last_mm - low_mm, rng)
-    images = _scan(source, pose, found.sources_mm, rng)
-    positions = torch.from_numpy(found.positions_mm).float()
-    levels = torch.tensor([found.carry(0.0), found.carry(high_mm - low_mm)])
+        pose = draw_pose(rng)
+        offsets = draw_offsets(-low_mm, last_mm - low_mm, rng)
+    images = _scan(source, pose, offsets, rng)
+    positions = torch.from_numpy(offsets).float()
+    levels = torch.tensor([0.0, (high_mm - low_mm) * pose.compression])
     return vary(images, rng), step_sizes(positions), levels[None] - positions[:, None]
 
 
@@ -233,7 +233,6 @@ class Trainer:
     def __init__(self, recipe: Recipe, heads: Sequence[LabelledHead], device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device, self.epoch = recipe, device, 0
-        self.patients = sorted({head.patient for head in heads})
         pixels = ENCODERS[recipe.encoder].pixels
         self.sources = [prepare(head, pixels) for head in heads]
         self.net: AspectsLocNet = build(recipe.encoder).to(device)
@@ -256,7 +255,7 @@ class Trainer:
             self.epoch += 1
             progress(self.epoch, loss)
             if self.epoch % 5 == 0 or self.epoch == self.recipe.epochs:
-                self.save(checkpoint)
+                self._save(checkpoint)
 
     def _run_epoch(self) -> float:
         recipe = self.recipe
@@ -300,8 +299,7 @@ class Trainer:
             else:
                 self.average[name].copy_(value)
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; a run that stops while writing leaves the old one."""
+    def _save(self, path: Path) -> None:
         state = {
             "epoch": self.epoch,
             "net": self.net.state_dict(),
@@ -318,21 +316,16 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.average, self.epoch = state["average"], state["epoch"]
 
-    def export(self, path: Path, fold: str) -> None:
-        """Write the averaged weights in half precision, and whom they learned from."""
+    def export(self, path: Path, **metadata: str) -> None:
+        """Write the averaged weights in half precision."""
         halved = {
             name: value.detach().to("cpu", torch.float16).contiguous()
             for name, value in self.average.items()
             if value.dtype.is_floating_point
         }
-        metadata = {
-            "encoder": self.recipe.encoder,
-            "epochs": str(self.recipe.epochs),
-            "fold": fold,
-            "seed": str(self.recipe.seed),
-            "trained_on": ",".join(self.patients),
-        }
-        save_file(halved, path, metadata)
+        recipe = self.recipe
+        described = {"encoder": recipe.encoder, "seed": str(recipe.seed)} | metadata
+        save_file(halved, path, described | {"epochs": str(recipe.epochs)})
 
 
 def _schedule(step: int, total: int) -> float:
