@@ -233,6 +233,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, heads: Sequence[LabelledHead], device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device, self.epoch = recipe, device, 0
+        self.patients = sorted({head.patient for head in heads})
         pixels = ENCODERS[recipe.encoder].pixels
         self.sources = [prepare(head, pixels) for head in heads]
         self.net: AspectsLocNet = build(recipe.encoder).to(device)
@@ -255,7 +256,7 @@ class Trainer:
             self.epoch += 1
             progress(self.epoch, loss)
             if self.epoch % 5 == 0 or self.epoch == self.recipe.epochs:
-                self._save(checkpoint)
+                self.save(checkpoint)
 
     def _run_epoch(self) -> float:
         recipe = self.recipe
@@ -299,7 +300,8 @@ class Trainer:
             else:
                 self.average[name].copy_(value)
 
-    def _save(self, path: Path) -> None:
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; a run that stops while writing leaves the old one."""
         state = {
             "epoch": self.epoch,
             "net": self.net.state_dict(),
@@ -316,16 +318,21 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.average, self.epoch = state["average"], state["epoch"]
 
-    def export(self, path: Path, **metadata: str) -> None:
-        """Write the averaged weights in half precision."""
+    def export(self, path: Path, fold: str) -> None:
+        """Write the averaged weights in half precision, and whom they learned from."""
         halved = {
             name: value.detach().to("cpu", torch.float16).contiguous()
             for name, value in self.average.items()
             if value.dtype.is_floating_point
         }
-        recipe = self.recipe
-        described = {"encoder": recipe.encoder, "seed": str(recipe.seed)} | metadata
-        save_file(halved, path, described | {"epochs": str(recipe.epochs)})
+        metadata = {
+            "encoder": self.recipe.encoder,
+            "epochs": str(self.recipe.epochs),
+            "fold": fold,
+            "seed": str(self.recipe.seed),
+            "trained_on": ",".join(self.patients),
+        }
+        save_file(halved, path, metadata)
 
 
 def _schedule(step: int, total: int) -> float:
