@@ -4,12 +4,11 @@
 #
 # PYTHON=...       the Python 3.11 to use
 # TORCH_INDEX=...  package index of torch's CPU builds, where pip would take CUDA's
-# TORCH_CUDA=1     take the CUDA build
 
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml deploy/constraints.txt deploy/make-environment
-export PYTHON TORCH_INDEX TORCH_CUDA
+export PYTHON TORCH_INDEX
 
 .PHONY: demo test install clean
 .DEFAULT_GOAL := help
