@@ -53,6 +53,8 @@ class Peer(_Section):
         the default peer.
     ask_count : bool
         Whether it is asked by C-FIND how many images a series has that it sent.
+    commit : bool
+        Whether it is asked to confirm that it keeps the results.
     tls : bool
         Whether it is called by TLS.
     ca : Path or None
@@ -68,6 +70,7 @@ class Peer(_Section):
     may_send: bool = True
     destination: bool = True
     ask_count: bool = False
+    commit: bool = False
     tls: bool = False
     ca: Path | None = None
     objects: Annotated[tuple[ObjectName, ...], Field(min_length=1)] = DEFAULT_OBJECTS
@@ -86,6 +89,10 @@ class Delivery(_Section):
         Age at which a delivery becomes FAILED; ``aspects-node retry`` revives it.
     timeout_s : float
         For a connection, and for each answer of the peer.
+    commit_timeout_s : float
+        After this time without an answer commitment is asked for again ...
+    commit_attempts : int
+        ... so many times in all.
     """
 
     first_delay_s: Seconds = 5.0
@@ -94,6 +101,8 @@ class Delivery(_Section):
     jitter: Annotated[float, Field(ge=0, lt=1)] = 0.2
     give_up_after_s: Seconds = 7 * 24 * 3600.0
     timeout_s: Seconds = 30.0
+    commit_timeout_s: Seconds = 600.0
+    commit_attempts: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
 class Tls(_Section):

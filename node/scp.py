@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import AE, PYNETDICOM_IMPLEMENTATION_UID, _config, build_context, evt
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
 from node.config import NodeConfig
@@ -59,11 +60,15 @@ class Receiver:
     config : NodeConfig
     inbox : Inbox
     listener : Listener
+    on_action, on_report : callable
+        Handle N-ACTION and N-EVENT-REPORT of storage commitment.
     """
 
     config: NodeConfig
     inbox: Inbox
     listener: Listener
+    on_action: Callable[[evt.Event], tuple[int, None]]
+    on_report: Callable[[evt.Event], tuple[int, None]]
 
     def on_connection(self, event: evt.Event) -> None:
         """Answer small messages at once, and read large ones in large pieces."""
@@ -188,6 +193,7 @@ def start_scp(receiver: Receiver) -> ThreadedAssociationServer:
     ae = AE(ae_title=config.ae_title)
     # storage is accepted without a list, and the list is copied for each association
     ae.supported_contexts = [build_context(Verification)]
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
     ae.maximum_associations = config.max_associations
     ae.maximum_pdu_size = config.max_pdu
     ae.require_called_aet = config.check_called_ae_title
@@ -199,6 +205,8 @@ def start_scp(receiver: Receiver) -> ThreadedAssociationServer:
         (evt.EVT_REQUESTED, receiver.on_request),
         (evt.EVT_C_ECHO, receiver.on_echo),
         (evt.EVT_C_STORE, receiver.on_store),
+        (evt.EVT_N_ACTION, receiver.on_action),
+        (evt.EVT_N_EVENT_REPORT, receiver.on_report),
         (evt.EVT_CONN_CLOSE, receiver.on_close),
     ]
     try:

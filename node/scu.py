@@ -1,4 +1,4 @@
-"""C-ECHO, C-FIND and C-STORE to other applications.
+"""C-ECHO, C-FIND, C-STORE and storage commitment with other applications.
 
 References
 ----------
@@ -9,6 +9,7 @@ service"; PS3.4, C.6.2 "Study Root SOP Class Group".
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -16,9 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydicom import Dataset, dcmread
-from pynetdicom import AE, build_context
+from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
 
 from node.config import NodeConfig, Peer
 from node.errors import (
@@ -38,6 +44,10 @@ OnObject = Callable[[str, int], None]
 """``on_object(file name, status)``, called after each C-STORE response."""
 
 _PENDING: Final = (0xFF00, 0xFF01)
+OnReport = Callable[[evt.Event], tuple[int, None]]
+"""``on_report(event)`` handles an N-EVENT-REPORT and returns its status."""
+
+_SAME_ASSOCIATION_S: Final = 2.0
 _REJECT_SOURCES: Final = {1: "user", 2: "ACSE", 3: "presentation"}
 
 
@@ -100,6 +110,66 @@ def _matches(association: Any, peer: Peer, query: Dataset, model: str) -> Iterat
             raise AssociationAbortedError(f"{peer.name} answered C-FIND: 0x{status.Status:04X}")
 
 
+def request_commitment(
+    config: NodeConfig, peer: Peer, request: Dataset, on_report: OnReport
+) -> None:
+    """Ask a peer whether it keeps objects (N-ACTION); wait a moment for its answer.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    peer : Peer
+    request : pydicom.Dataset
+        With its Transaction UID.
+    on_report : callable
+        Handles an N-EVENT-REPORT that comes on this association.
+
+    Raises
+    ------
+    PeerError
+        It did not take the request.
+    """
+    came = threading.Event()
+
+    def report(event: evt.Event) -> tuple[int, None]:
+        came.set()
+        return on_report(event)
+
+    model = StorageCommitmentPushModel
+    handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, report)]
+    with _association(config, peer, [build_context(model)], handlers) as association:
+        answer, _ = association.send_n_action(request, 1, model, StorageCommitmentPushModelInstance)
+        _require_success(peer, "N-ACTION", answer)
+        came.wait(_SAME_ASSOCIATION_S)
+
+
+def report_commitment(config: NodeConfig, peer: Peer, report: Dataset, event_type: int) -> None:
+    """Tell a peer which of its objects are kept (N-EVENT-REPORT).
+
+    Raises
+    ------
+    PeerError
+        It did not take the report.
+    """
+    model = StorageCommitmentPushModel
+    # whoever reports is the SCP, though it asks for the association
+    role = build_role(model, scp_role=True)
+    with _association(config, peer, [build_context(model)], negotiation=[role]) as association:
+        answer, _ = association.send_n_event_report(
+            report, event_type, model, StorageCommitmentPushModelInstance
+        )
+        _require_success(peer, "N-EVENT-REPORT", answer)
+
+
+def _require_success(peer: Peer, request: str, answer: Dataset) -> None:
+    if "Status" not in answer:
+        raise AssociationAbortedError(f"{peer.name} gave no answer to {request}")
+    if answer.Status != 0x0000:
+        raise StoreRefusedError(
+            f"{peer.name} answered {request} with 0x{answer.Status:04X}", int(answer.Status)
+        )
+
+
 def send(
     config: NodeConfig, peer: Peer, choices: Sequence[Sequence[Path]], on_object: OnObject
 ) -> None:
@@ -154,7 +224,11 @@ def _store(association: Any, peer: Peer, name: str, dataset: Dataset, on_object:
 
 @contextmanager
 def _association(
-    config: NodeConfig, peer: Peer, contexts: list[PresentationContext]
+    config: NodeConfig,
+    peer: Peer,
+    contexts: list[PresentationContext],
+    handlers: list[Any] | None = None,
+    negotiation: list[Any] | None = None,
 ) -> Iterator[Any]:
     ae = AE(ae_title=config.ae_title)
     ae.maximum_pdu_size = config.max_pdu
@@ -168,6 +242,8 @@ def _association(
         peer.port,
         contexts=contexts,
         ae_title=peer.ae_title,
+        evt_handlers=handlers,
+        ext_neg=negotiation,
         tls_args=None if tls is None else (tls, peer.host),
     )
     if not association.is_established:

@@ -22,6 +22,8 @@ from atlases.folders import find_atlas
 from atlases.verify import require_intact
 from node import requests
 from node.assembly import Assembly, Patience
+from node.commitment import CommitmentScp
+from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer
 from node.errors import ConfigError, NodeError, PeerError
@@ -74,12 +76,15 @@ class Node:
             atlas_folder=atlas_folder,
             log_level=config.log_level,
         )
+        self.commitment_scp = CommitmentScp(config)
+        self.commitment_scu = CommitmentScu(config, ledger)
         tools = Tools(
             config=config,
             ledger=ledger,
             pool=self.pool,
             # jitter is no secret
             deliverer=Deliverer(config, ledger, random.Random()),  # noqa: S311
+            commitment=self.commitment_scu,
             atlas_folder=atlas_folder,
         )
         self.engine = Engine(tools, config.data_folder)
@@ -104,7 +109,15 @@ class Node:
         ConfigError
             The address cannot be listened on.
         """
-        self._server = start_scp(Receiver(self.config, self.inbox, self.assembly))
+        receiver = Receiver(
+            self.config,
+            self.inbox,
+            self.assembly,
+            self.commitment_scp.on_action,
+            self.commitment_scu.on_report,
+        )
+        self._server = start_scp(receiver)
+        self.commitment_scp.start()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.engine.start()
         self.assembly.start()
@@ -134,6 +147,7 @@ class Node:
         LOG.info("stopping")
         if self._server is not None:
             _close_server(self._server)
+            self.commitment_scp.stop()
             self.assembly.stop()
             self.engine.stop()
         self.pool.stop()

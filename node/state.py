@@ -50,6 +50,35 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "SUPERSEDED"
 
 
+class CommitState(StrEnum):
+    """Where a request for storage commitment stands."""
+
+    ASKED = "ASKED"
+    COMMITTED = "COMMITTED"
+    FAILED = "FAILED"
+
+
+class Commitment(BaseModel):
+    """Whether a destination says that it keeps the results.
+
+    Attributes
+    ----------
+    transaction : str
+        ``TransactionUID`` (0008,1195) of the last request.
+    state : CommitState
+    attempts : int
+    """
+
+    transaction: str
+    state: CommitState = CommitState.ASKED
+    attempts: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.state is not CommitState.ASKED
+
+
 class DeliveryRecord(BaseModel):
     """The results of one generation on their way to one destination.
 
@@ -65,6 +94,8 @@ class DeliveryRecord(BaseModel):
         Of the last failure.
     statuses : dict of str to int
         Last C-STORE status of each object.
+    commitment : Commitment or None
+        None where it was not asked for.
     """
 
     state: DeliveryState = DeliveryState.WAITING
@@ -74,6 +105,7 @@ class DeliveryRecord(BaseModel):
     code: str = ""
     reason: str = ""
     statuses: dict[str, int] = {}
+    commitment: Commitment | None = None
 
 
 class Generation(BaseModel):

@@ -25,6 +25,7 @@ from typing import Any, Final
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetEnqueueOptions, SetWorkflowID
 
+from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer, destinations
 from node.errors import ComputeError, PoolStoppedError, WorkerError
@@ -54,6 +55,7 @@ class Tools:
     ledger: Ledger
     pool: WorkerPool
     deliverer: Deliverer
+    commitment: CommitmentScu
     atlas_folder: Path
 
 
@@ -116,6 +118,36 @@ class Workflows(DBOSConfiguredInstance):
         delay = self.offer(key, number, destination)
         if delay is not None:
             enqueue_delivery(self, key, number, destination, attempt + 1, delay)
+        elif (asked := self.ask(key, number, destination)) is not None:
+            self.enqueue_look(key, number, destination, asked)
+
+    @DBOS.workflow(name="look", max_recovery_attempts=None)
+    def look(self, key: str, number: int, destination: str) -> None:
+        """Look what became of a request for storage commitment; else ask again."""
+        attempt = self.to_send_again(key, number, destination)
+        if attempt is not None:
+            enqueue_delivery(self, key, number, destination, attempt)
+        elif (asked := self.ask(key, number, destination)) is not None:
+            self.enqueue_look(key, number, destination, asked)
+
+    def enqueue_look(self, key: str, number: int, destination: str, asked: int) -> None:
+        """Look again when the time for the answer is over."""
+        delay = self._tools.config.delivery.commit_timeout_s
+        with (
+            SetWorkflowID(f"{key}-{number}-{destination}-look-{asked}"),
+            SetEnqueueOptions(delay_seconds=delay),
+        ):
+            DBOS.enqueue_workflow(_DELIVERY_QUEUE, self.look, key, number, destination)
+
+    @DBOS.step(name="ask")
+    def ask(self, key: str, number: int, destination: str) -> int | None:
+        """Ask for storage commitment; return how often it was asked by now."""
+        return self._tools.commitment.ask(key, number, destination)
+
+    @DBOS.step(name="to_send_again")
+    def to_send_again(self, key: str, number: int, destination: str) -> int | None:
+        """Return the number of the next attempt to deliver what was not kept."""
+        return self._tools.commitment.to_send_again(key, number, destination)
 
     @DBOS.step(name="offer")
     def offer(self, key: str, number: int, destination: str) -> float | None:

@@ -88,7 +88,7 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         number = 0
-        while not self._stop_asked.wait(self._rng.uniform(0.0, 0.4)):
+        while not self._stop_asked.wait(self._rng.uniform(0.0, 4.0)):
             uid, files = write_series(self._folder, f"{self.name}-{number}", IMAGES, size=32)
             self._send_all(uid, files)
             number += 1
