@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
+from pipeline.encode.objects import ObjectKind, encode
 from pipeline.series import CtSeries
 from tests.pipeline.encode.builders import (
     GEOMETRIES,
+    NEW_UID,
+    NOW,
     SHARED_DATA,
-    both,
     ct_ge_series,
     ct_series,
-    region_map,
+    findings,
 )
 from tests.pipeline.encode.test_seg import to_bytes
 
@@ -39,19 +43,41 @@ ACCEPTED = {
         r"this is a Standard Extended SOP Class"
     ),
 }
+OF_LABEL_MAPS = {
+    "dciodvfy is older than this SOP class": r"Error - Information Object Not found",
+    "a label map describes its background as segment 0": (
+        r"Error - SegmentNumber not monotonically increasing from one by one - have "
+        r"SegmentSequence item number 1 \(from one\) with SegmentNumber of 0"
+    ),
+    "dciodvfy does not know that a label map is a segmentation": (
+        r"Error - Shall not be present for Referenced SOP Class that is not segmentation - "
+        r"attribute <ReferencedSegmentNumber>"
+    ),
+}
+OF_NAMES_OF_ONE_COMPONENT = {
+    "the source's patient name has one component": (
+        r"Warning - Value dubious for this VR - \(0x0010,0x0010\) PN Patient's Name .*"
+    ),
+}
 OF_ANONYMOUS_SOURCE = {
     "empty in the source, copied as it is": (
         r"Warning - Missing attribute or value that would be needed to build DICOMDIR - "
         r"Study (Time|ID|Date)"
     ),
-    "the source's patient name has one component": (
-        r"Warning - Value dubious for this VR - \(0x0010,0x0010\) PN Patient's Name .*"
-    ),
+    **OF_NAMES_OF_ONE_COMPONENT,
 }
+OF_INCOMPLETE_SOURCE = (
+    # the source says that it was de-identified and not how, which is an error; ours says so
+    r"Warning - Attribute is empty .* - Element=<DeidentificationMethod> IE=<Patient> for file"
+    # the source leaves out attributes of type 2; ours have them, empty
+    r"|Warning - Attribute present in one instance but not the other - "
+    r"Element=<(PatientBirthDate|PatientSex|ReferringPhysicianName|StudyDate|StudyTime|StudyID"
+    r"|AccessionNumber)> IE=<(Patient|Study)> for file"
+)
 # it takes the Accession Number nested in Referenced Request Sequence for that of the study
 ACCEPTED_BY_DCENTVFY = (
     r"Warning - Different information entities for attribute - "
-    r"Element=<AccessionNumber> IE <Series> versus <Study> for file"
+    r"Element=<AccessionNumber> IE <(Series|Study)> versus <(Series|Study)> for file"
 )
 
 needs_real_ct = pytest.mark.skipif(
@@ -85,42 +111,185 @@ def saved(folder: Path, name: str, dataset: Dataset) -> Path:
     return path
 
 
-def saved_pair(folder: Path, series: CtSeries, without: tuple[int, ...]) -> tuple[Path, Path]:
-    mapped = region_map(series, without=without)
-    seg, sr = both(series, mapped)
-    return saved(folder, "seg.dcm", seg), saved(folder, "sr.dcm", sr)
+def saved_all(folder: Path, series: CtSeries, without: tuple[int, ...] = ()) -> dict[str, Path]:
+    made = encode(findings(series, without=without), list(ObjectKind), new_uid=NEW_UID, now=NOW)
+    return {name: saved(folder, name, dataset) for name, dataset in made.items()}
+
+
+def unexplained(paths: dict[str, Path], also: dict[str, str] | None = None) -> list[str]:
+    """Return what dciodvfy says of the objects and no list names."""
+    also = also or {}
+    return [
+        f"{name}: {line}"
+        for name, path in paths.items()
+        for line in complaints(
+            path, {**ACCEPTED, **also, **(OF_LABEL_MAPS if "labelmap" in name else {})}
+        )
+    ]
+
+
+def of_size(rows: int, columns: int) -> Callable[[Dataset], None]:
+    """Return a change to images of another size, odd ones too."""
+
+    def change(image: Dataset) -> None:
+        pixels = np.full((rows, columns), -1000, dtype="<i2")
+        pixels[4 : rows - 4, 4 : columns - 4] = 30
+        image.Rows, image.Columns, image.PixelData = rows, columns, pixels.tobytes()
+
+    return change
+
+
+def named(source: Path) -> Callable[[Dataset], None]:
+    """Return a change that gives images the name and the character set of another file."""
+    head = dcmread(source, stop_before_pixels=True)
+
+    def change(image: Dataset) -> None:
+        image["PatientName"] = head["PatientName"]
+        image["SpecificCharacterSet"] = head["SpecificCharacterSet"]
+
+    return change
+
+
+def lossy(image: Dataset) -> None:
+    image.LossyImageCompression = "01"
+    image.LossyImageCompressionRatio = "12.5"
+    image.LossyImageCompressionMethod = "ISO_15444_1"
+
+
+def bare(image: Dataset) -> None:
+    """Leave out what hospitals leave out."""
+    for keyword in (
+        "StudyID",
+        "StudyTime",
+        "AccessionNumber",
+        "PatientAge",
+        "PatientSex",
+        "PatientBirthDate",
+        "ReferringPhysicianName",
+        "StudyDescription",
+    ):
+        delattr(image, keyword)
+
+
+def long_chinese_name(image: Dataset) -> None:
+    image.SpecificCharacterSet = "GB18030"
+    image.PatientName = "Wang^XiaoDong=王^小东=" + "王" * 12 + "^小东"
+    image.StudyDescription = "头颅平扫"
 
 
 @needs("dciodvfy")
-@pytest.mark.parametrize("without", [(), (4, 18)])
-@pytest.mark.parametrize("name", ["standard", "tilted", "4 and 7 mm"])
+@pytest.mark.parametrize(
+    ("name", "without"), [("standard", ()), ("tilted", (4, 18)), ("4 and 7 mm", ())]
+)
 def test_dciodvfy(name: str, without: tuple[int, ...], tmp_path: Path) -> None:
-    series = ct_series(**GEOMETRIES[name])
-    for path in saved_pair(tmp_path, series, without):
-        assert complaints(path, ACCEPTED) == []
+    assert unexplained(saved_all(tmp_path, ct_series(**GEOMETRIES[name]), without)) == []
 
 
 @needs("dciodvfy")
 @needs_real_ct
 def test_dciodvfy_on_the_real_series(tmp_path: Path) -> None:
-    for path in saved_pair(tmp_path, ct_ge_series(), ()):
-        assert complaints(path, {**ACCEPTED, **OF_ANONYMOUS_SOURCE}) == []
+    assert unexplained(saved_all(tmp_path, ct_ge_series()), OF_ANONYMOUS_SOURCE) == []
+
+
+@needs("dciodvfy")
+def test_lossy_source_is_told_of(tmp_path: Path) -> None:
+    paths = saved_all(tmp_path, ct_series(change=lossy))
+    assert unexplained(paths) == []
+    for name in ("seg.dcm", "tissue-seg.dcm", "sc-w40.dcm"):
+        made = dcmread(paths[name])
+        assert (made.LossyImageCompression, made.LossyImageCompressionRatio) == ("01", 12.5)
+
+
+@needs("dciodvfy")
+def test_missing_attributes_are_empty(tmp_path: Path) -> None:
+    paths = saved_all(tmp_path, ct_series(change=bare))
+    assert unexplained(paths, OF_ANONYMOUS_SOURCE) == []
+    assert all(dcmread(path).StudyID == "" for path in paths.values())
+
+
+@needs("dciodvfy")
+@pytest.mark.parametrize("size", [(67, 129), (768, 768), (1024, 1024)])
+def test_matrix_of_any_size(size: tuple[int, int], tmp_path: Path) -> None:
+    series = ct_series(**GEOMETRIES["tilted"], change=of_size(*size))
+    assert unexplained(saved_all(tmp_path, series)) == []
+
+
+@needs("dciodvfy")
+def test_tilted_odd_sized_chinese_series(tmp_path: Path) -> None:
+    """All at once: what is rare alone comes together one day."""
+
+    def change(image: Dataset) -> None:
+        of_size(63, 75)(image)
+        long_chinese_name(image)
+
+    source = ct_series(**GEOMETRIES["tilted"], change=change)
+    paths = saved_all(tmp_path, source)
+    assert unexplained(paths) == []
+    for path in paths.values():
+        made = dcmread(path)
+        assert made.SpecificCharacterSet == "GB18030"
+        assert str(made.PatientName) == "Wang^XiaoDong=王^小东=" + "王" * 12 + "^小东"
+
+
+@needs("dciodvfy")
+@pytest.mark.parametrize(
+    "charset",
+    ["chrArab", "chrGreek", "chrH31", "chrKoreanMulti", "chrX1", "chrX2"],
+)
+def test_character_sets(charset: str, tmp_path: Path) -> None:
+    source = SHARED_DATA / "dicom-fixtures/pydicom_charsets" / f"{charset}.dcm"
+    if not source.is_file():
+        pytest.skip("the files of character sets are not here")
+    series = ct_series(change=named(source))
+    paths = saved_all(tmp_path, series)
+    assert unexplained(paths, OF_NAMES_OF_ONE_COMPONENT) == []
+    name = dcmread(source).PatientName
+    for path in paths.values():
+        assert dcmread(path).PatientName == name
+        # byte for byte what the source has: no recoding
+        assert name.original_string in path.read_bytes()
+
+
+def known_to_dcentvfy(paths: dict[str, Path]) -> list[Path]:
+    # it is older than label maps and takes the patient in one for something else
+    return [path for name, path in paths.items() if name != "seg-labelmap.dcm"]
 
 
 @needs("dcentvfy")
-def test_dcentvfy_finds_the_same_patient_and_study(tmp_path: Path) -> None:
-    series = ct_series()
+@pytest.mark.parametrize("name", ["tilted"])
+def test_dcentvfy_finds_the_same_patient_and_study(name: str, tmp_path: Path) -> None:
+    series = ct_series(**GEOMETRIES[name])
     images = [saved(tmp_path, f"{index}.dcm", image) for index, image in enumerate(series.datasets)]
-    said = output("dcentvfy", *images, *saved_pair(tmp_path, series, ()))
+    said = output("dcentvfy", *images, *known_to_dcentvfy(saved_all(tmp_path, series)))
     assert not [line for line in said.splitlines() if not re.match(ACCEPTED_BY_DCENTVFY, line)]
 
 
+@needs("dcentvfy")
+@needs_real_ct
+def test_dcentvfy_on_the_real_series(tmp_path: Path) -> None:
+    images = sorted((SHARED_DATA / "ct-ge").glob("*.dcm"))
+    said = output("dcentvfy", *images, *known_to_dcentvfy(saved_all(tmp_path, ct_ge_series())))
+    assert not [line for line in said.splitlines() if not re.match(OF_INCOMPLETE_SOURCE, line)]
+
+
 @needs("dsrdump")
-def test_dsrdump_prints_the_report(tmp_path: Path) -> None:
-    _, path = saved_pair(tmp_path, ct_series(), (4,))
+@pytest.mark.parametrize("report", ["sr.dcm", "sr-enhanced.dcm"])
+def test_dsrdump_prints_the_report(report: str, tmp_path: Path) -> None:
+    path = saved_all(tmp_path, ct_series(), (4,))[report]
     done = subprocess.run(["dsrdump", "+Pl", path], capture_output=True, check=True, timeout=50)
     printed = done.stdout.decode("latin-1")
     for name in ("ASPECTS R C", "ASPECTS L M6", "R I (Insula) was not mapped"):
         assert name in printed
     assert printed.count('"Referenced Segmentation Frame"') == 19
     assert done.stderr.decode() == ""
+
+
+@needs("dsrdump")
+def test_dsrdump_prints_the_key_objects(tmp_path: Path) -> None:
+    path = saved_all(tmp_path, ct_series())["ko.dcm"]
+    done = subprocess.run(["dsrdump", path], capture_output=True, check=True, timeout=50)
+    printed = done.stdout.decode("latin-1")
+    assert printed.count("<contains IMAGE:") == 3
+    assert printed.count("<contains COMPOSITE:") == 1
+    # dcmtk checks no template of this kind
+    assert done.stderr.decode().strip() == "W: Check for template constraints not yet supported"
