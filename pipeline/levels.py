@@ -13,8 +13,13 @@ from pipeline.series import CtSeries
 
 TEMPLATE_SCALE: Final = 0.03
 """Correlation that makes one slice e times as likely as another."""
-TEMPLATE_WEIGHT: Final = 0.25
-"""Weight of the templates' opinion beside the network's."""
+TEMPLATE_WEIGHT: Final = 0.05
+"""Weight of the templates' opinion beside the network's: it settles ties.
+
+On the labelled heads, each read by networks that never saw it, the network
+alone finds 47 and 40 of 55 levels exactly, with this weight 47 and 41, with a
+quarter 41 to 42 and 38 to 40: the templates match best half a slice higher.
+"""
 _MIN_SIMILARITY: Final = 0.2
 _MIN_ROOM_MM: Final = 2.0
 
