@@ -10,6 +10,7 @@ from node.commands.lazy import LazyGroup
 
 _COMMANDS: Final = {
     "pipeline": "node.commands.bench_pipeline:pipeline",
+    "receive": "node.commands.bench_receive:receive",
     "registration": "node.commands.bench_registration:registration",
 }
 
