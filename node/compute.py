@@ -30,7 +30,7 @@ from pipeline.encode.predecessor import refer_to_predecessor
 from pipeline.encode.result_json import rejection_document, result_document
 from pipeline.errors import SeriesError, TooLargeError, UnreadableFileError
 from pipeline.header import uid as read_uid
-from pipeline.localizer.infer import Localizer, WeightsError, load_localizer
+from pipeline.localizer.infer import load_localizer
 from pipeline.phantom import Acquisition, PhantomSpec, make_phantom, phantom_datasets
 from pipeline.provenance import uid_factory
 from pipeline.run import Parameters, Result, Tools, run
@@ -231,20 +231,19 @@ def _read(path: Path, number: int) -> Dataset | None:
 def load_tools(atlas_folder: Path) -> Tools:
     """Load atlas and network, once for each process.
 
-    Two threads each for torch and ITK: the stages run one after the other, so
-    that the two pools never compete.
+    One thread each for torch and ITK: the pictures are small, a second thread
+    costs more than it brings, and several times so on busy cores.
+
+    Raises
+    ------
+    atlases.errors.AtlasError
+        The atlas is missing or altered.
+    pipeline.localizer.infer.WeightsError
+        The weights are missing, or not those of the model card.
     """
-    threads = min(2, os.cpu_count() or 1)
-    torch.set_num_threads(threads)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-    return Tools(atlases=load_atlas_set(atlas_folder), localizer=_localizer())
-
-
-def _localizer() -> Localizer | None:
-    try:
-        return load_localizer()
-    except WeightsError:
-        return None
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    return Tools(atlases=load_atlas_set(atlas_folder), localizer=load_localizer())
 
 
 def _write(path: Path, content: bytes) -> None:
