@@ -226,8 +226,7 @@ class Assembly:
                 self._weigh_again({other.key})
 
     def _note(self, event: _Stored, arrival: Arrival) -> None:
-        record = self._ledger.get(arrival.key)
-        if record is not None and record.receiving:
+        if self._ledger.is_receiving(arrival.key):
             watch = self._watch(arrival.key, event.at)
             if arrival.fresh:
                 watch.places[arrival.name] = arrival.place

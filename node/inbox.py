@@ -174,7 +174,7 @@ class Inbox:
         )
 
     def _open_series(self, key: str, series_uid: str, head: Dataset, received: float) -> None:
-        if self._ledger.get(key) is not None:
+        if self._ledger.is_receiving(key) is not None:
             return
         self._ledger.add(
             SeriesRecord(
@@ -205,11 +205,10 @@ class Inbox:
         return False
 
     def _reopen(self, key: str) -> None:
-        record = self._ledger.get(key)
-        if record is not None and not record.receiving:
+        if self._ledger.is_receiving(key) is False:
             with self._ledger.change(key) as changed:
                 changed.receiving = True
-            LOG.info("reopened", extra={"series": record.series_uid})
+            LOG.info("reopened", extra={"series": changed.series_uid})
 
     def _series_uid(self, key: str) -> str:
         record = self._ledger.get(key)

@@ -272,6 +272,16 @@ class Ledger:
             record = self._records.get(key)
             return None if record is None else record.model_copy(deep=True)
 
+    def is_receiving(self, key: str) -> bool | None:
+        """Tell whether a series is being received; None where there is none.
+
+        Asked for each image: copying the record for it would take longer than
+        the rest of sorting.
+        """
+        with self._lock:
+            record = self._records.get(key)
+            return None if record is None else record.receiving
+
     def add(self, record: SeriesRecord) -> None:
         """Take up a new series and make its folders."""
         with self._lock:
