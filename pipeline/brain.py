@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -32,6 +33,7 @@ _SEALS_MM: Final = (1.0, 3.0, 7.0, 13.0, 20.0)
 _ENCLOSED_SHARE: Final = 0.55
 _NECK_MM: Final = 4.0
 _SECOND_PART: Final = 0.1
+_BRIDGED_SLICES: Final = 2
 
 
 def extract_brain(volume: Volume, *, method: BrainMethod = "skull") -> MaskArray:
@@ -113,7 +115,19 @@ def _within_skull(voxels: HuArray, spacing: tuple[float, float]) -> MaskArray:
     core = _large_components(_each_slice(lambda mask: _eroded(mask, spacing, _NECK_MM), tissue))
     grown = _each_slice(lambda mask: _dilated(mask, spacing, _NECK_MM + 1.5), core)
     brain = grown & enclosed & (smooth > _TISSUE_HU[0])
-    return _each_slice(lambda mask: _tidied(mask, spacing), brain)
+    tidy = _each_slice(lambda mask: _tidied(mask, spacing), brain)
+    return _bridged(tidy, (smooth > _TISSUE_HU[0]) & (smooth < _TISSUE_HU[1]))
+
+
+def _bridged(brain: MaskArray, tissue: MaskArray) -> MaskArray:
+    """Fill a slice whose skull is too open with what its neighbours agree on."""
+    found = np.flatnonzero(brain.any(axis=(1, 2)))
+    bridged = brain.copy()
+    for below, above in pairwise(found.tolist()):
+        if 1 < above - below <= _BRIDGED_SLICES + 1:
+            between = slice(below + 1, above)
+            bridged[between] = brain[below] & brain[above] & tissue[between]
+    return bridged
 
 
 def _enclosed(hu: HuArray, spacing: tuple[float, float]) -> MaskArray:

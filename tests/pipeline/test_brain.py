@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,17 @@ def test_air_holds_no_brain() -> None:
     for ds in images:
         ds.PixelData = bytes(len(ds.PixelData))
     assert not extract_brain(to_volume(load_series(images))).any()
+
+
+def test_a_slice_with_half_its_skull_open_takes_its_neighbours_brain() -> None:
+    whole = to_volume(series(POSES["standard"]))
+    middle = phantom(POSES["standard"]).levels[Level.SUPRAGANGLIONIC]
+    voxels = whole.voxels.copy()
+    bone = voxels[middle] > 120
+    bone[:, : bone.shape[1] // 2] = False
+    voxels[middle][bone] = 40
+    opened = replace(whole, voxels=voxels)
+    expected = extract_brain(whole)[middle]
+    found = extract_brain(opened)[middle]
+    overlap = 2 * (found & expected).sum() / (found.sum() + expected.sum())
+    assert overlap > 0.9
