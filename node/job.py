@@ -13,8 +13,8 @@ from typing import Final
 
 from node.objects import DEFAULT_OBJECTS
 
-REPORT: Final = "sr.dcm"
-"""File name of the structured report among the results."""
+REPORTS: Final = ("sr.dcm", "sr-labelmap.dcm", "sr-enhanced.dcm")
+"""File names of the structured report among the results, in each of its encodings."""
 
 
 class Ending(StrEnum):

@@ -19,6 +19,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from node.config import NodeConfig
 from node.delivery import Deliverer, destinations
 from node.errors import ComputeError, PoolStoppedError, WorkerError
 from node.files import sync_file, sync_folder
-from node.job import REPORT, Ending, Job, Outcome
+from node.job import REPORTS, Ending, Job, Outcome
 from node.objects import DEFAULT_OBJECTS, to_make
 from node.pool import WorkerPool
 from node.state import DeliveryRecord, Generation, Ledger, SeriesRecord, State, now_s
@@ -276,11 +277,12 @@ def _objects(config: NodeConfig, calling_ae: str) -> tuple[str, ...]:
 
 def _previous_report(ledger: Ledger, record: SeriesRecord, number: int) -> Path | None:
     """Return the last report of the series that a destination accepted, or None."""
-    for generation in reversed(record.generations):
-        path = ledger.results(record.key, generation.number) / REPORT
-        accepted = (item.statuses.get(REPORT) for item in generation.deliveries.values())
+    earlier = [item for item in record.generations if item.number < number]
+    for generation, name in product(reversed(earlier), REPORTS):
+        path = ledger.results(record.key, generation.number) / name
+        accepted = (item.statuses.get(name) for item in generation.deliveries.values())
         is_sent = any(status is not None and is_stored(status) for status in accepted)
-        if generation.number < number and is_sent and path.exists():
+        if is_sent and path.exists():
             return path
     return None
 
