@@ -364,4 +364,4 @@ def _judge_unread(record: SeriesRecord, generation: Generation) -> None:
     elif record.sop_classes and set(record.sop_classes) <= RESULT_CLASSES:
         generation.state = State.IGNORED
         generation.code = "result-object"
-        generation.reason = "segmentations and reports are results, not input"
+        generation.reason = "objects of the classes that the node itself sends are no input"

@@ -129,7 +129,7 @@ def test_refused_caller(shared_site: Site, tmp_path: Path) -> None:
     assert "Calling AE Title Not Recognized" in answer.stderr + answer.stdout
 
 
-@pytest.mark.parametrize("modality", ["MR", "OT"])
+@pytest.mark.parametrize("modality", ["MR"])
 def test_other_modalities_are_kept_and_rejected(
     shared_site: Site, tmp_path: Path, modality: str
 ) -> None:
