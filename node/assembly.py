@@ -24,7 +24,7 @@ from typing import Final
 from node.evidence import Clues, Evidence, Place, describe_gaps, weigh
 from node.files import sync_folder
 from node.inbox import Arrival, Inbox, read_place
-from node.presentation import CT_CLASSES, RESULT_CLASSES
+from node.presentation import CT_CLASSES, NO_INPUT_CLASSES
 from node.state import Generation, Ledger, SeriesRecord, State, now_s
 
 LOG = logging.getLogger(__name__)
@@ -361,7 +361,7 @@ def _judge_unread(record: SeriesRecord, generation: Generation) -> None:
         generation.state = State.REJECTED
         generation.code = "unreadable"
         generation.reason = "the object holds no readable SeriesInstanceUID"
-    elif record.sop_classes and set(record.sop_classes) <= RESULT_CLASSES:
+    elif record.sop_classes and set(record.sop_classes) <= NO_INPUT_CLASSES:
         generation.state = State.IGNORED
         generation.code = "result-object"
-        generation.reason = "objects of the classes that the node itself sends are no input"
+        generation.reason = "segmentations, reports and the like are results, no input"

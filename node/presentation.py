@@ -66,8 +66,12 @@ RESULT_CLASSES: Final = frozenset(
         str(EncapsulatedPDFStorage),
     }
 )
-"""What this node itself sends: never its input, so that a PACS that forwards
-results back makes no new work."""
+"""What this node itself sends."""
+
+NO_INPUT_CLASSES: Final = RESULT_CLASSES - {str(SecondaryCaptureImageStorage)}
+"""What can only be a result, so that a PACS that forwards results back makes no
+new work. A Secondary Capture may be anybody's: it ends as rejected, which sends
+nothing either."""
 
 SENT_TRANSFER_SYNTAXES: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 """What the node proposes for its results, in order of preference."""

@@ -8,7 +8,7 @@ import pytest
 
 from node.assembly import Assembly, Count, Patience
 from node.inbox import Inbox
-from node.presentation import RESULT_CLASSES
+from node.presentation import NO_INPUT_CLASSES
 from node.state import Generation, Ledger, State, series_key
 from tests.node.series import write_series
 from tests.peers import wait_for
@@ -128,7 +128,7 @@ def test_duplicate_does_not_open_the_series_again(desk: Desk, tmp_path: Path) ->
     assert desk.submitted == [(series_key(uid), 1), (series_key(other), 1)]
 
 
-@pytest.mark.parametrize("sop_class", sorted(RESULT_CLASSES))
+@pytest.mark.parametrize("sop_class", sorted(NO_INPUT_CLASSES))
 def test_results_are_ignored(desk: Desk, tmp_path: Path, sop_class: str) -> None:
     uid, files = write_series(tmp_path, "a", 1, sop_class=sop_class)
     desk.receive(files[0])

@@ -30,7 +30,8 @@ def test_example_names_every_key() -> None:
     ]
     assert not missing
     assert set(values["delivery"]) == set(Delivery.model_fields)
-    assert set(values["peers"][0]) == set(Peer.model_fields)
+    named = {key for key in Peer.model_fields if key in values["peers"][0] or f"# {key} =" in text}
+    assert named == set(Peer.model_fields)
 
 
 def test_example_gives_the_defaults() -> None:
@@ -137,3 +138,11 @@ def test_serve_refuses_a_shared_data_folder(make_node: Callable[..., NodeProcess
     first.start()
     second = make_node("tests.node.double:compute", name="second", data_folder=str(first.data))
     assert "another node works in" in refused(second)
+
+
+def test_unknown_callers_may_send_where_a_default_peer_takes_their_results() -> None:
+    pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
+    assert not NodeConfig(peers=(pacs,)).takes_unknown_callers
+    assert NodeConfig(peers=(pacs,), default_peer="pacs").takes_unknown_callers
+    shut = NodeConfig(peers=(pacs,), default_peer="pacs", accept_unknown_callers=False)
+    assert not shut.takes_unknown_callers

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 from pynetdicom import AE, build_context
 
-from node.presentation import RESULT_CLASSES
+from node.presentation import NO_INPUT_CLASSES
 from tests.node.conftest import Site
 from tests.node.series import PATIENT, PATIENT_ID, write_series
 from tests.peers import run, storescu, wait_for
@@ -129,7 +129,7 @@ def test_refused_caller(shared_site: Site, tmp_path: Path) -> None:
     assert "Calling AE Title Not Recognized" in answer.stderr + answer.stdout
 
 
-@pytest.mark.parametrize("modality", ["MR"])
+@pytest.mark.parametrize("modality", ["MR", "OT"])
 def test_other_modalities_are_kept_and_rejected(
     shared_site: Site, tmp_path: Path, modality: str
 ) -> None:
@@ -139,7 +139,7 @@ def test_other_modalities_are_kept_and_rejected(
     assert (row["code"], row["images"], row["deliveries"]) == ("unsupported-sop-class", 2, {})
 
 
-@pytest.mark.parametrize("sop_class", sorted(RESULT_CLASSES))
+@pytest.mark.parametrize("sop_class", sorted(NO_INPUT_CLASSES))
 def test_results_that_come_back_make_no_work(
     shared_site: Site, tmp_path: Path, sop_class: str
 ) -> None:

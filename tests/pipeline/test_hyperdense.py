@@ -15,7 +15,7 @@ SPACING_MM = (1.0, 1.1)
 
 
 def _volume(voxels: HuArray, step_mm: float = 5.0) -> Volume:
-    distances: FloatArray = np.arange(len(voxels)) * step_mm
+    distances: FloatArray = np.arange(len(voxels), dtype=float) * step_mm
     return Volume(
         voxels=voxels,
         pixel_affines=np.zeros((len(voxels), 3, 3)),
