@@ -18,6 +18,7 @@ _MIN_SECTION_MM2: Final = 6000.0  # the largest cut through an infant's brain
 _MIN_BRAIN_HEIGHT_MM: Final = 45.0
 _BRAIN_HU: Final = (15.0, 55.0)
 _NO_CONTRAST: Final = frozenset({"", "NO", "NONE", "N", "NON", "WITHOUT", "NO CONTRAST", "NATIVE"})
+_GAPPED: Final = 1.5  # step over thickness
 _SHARP_KERNELS: Final = ("BONE", "EDGE", "LUNG", "H60", "H70", "HR60", "B60", "B70", "FC30", "FC81")
 
 
@@ -111,6 +112,8 @@ def _doubts(series: CtSeries, volume: Volume) -> tuple[str, ...]:
         notes.append("sharp reconstruction kernel: HU values are noisy")
     if volume.slice_thickness_mm.max() > 8.0:
         notes.append("slices thicker than 8 mm")
+    if np.median(np.diff(volume.distances_mm)) > _GAPPED * np.median(volume.slice_thickness_mm):
+        notes.append("the slices leave gaps between them: every second one may be missing")
     if series.gaps:
         notes.append(f"{len(series.gaps)} place(s) where slices are missing")
     return tuple(notes)

@@ -14,7 +14,7 @@ from pipeline.atlas import Atlas
 from pipeline.regions import REGION_SIDES, Level
 from pipeline.registration import Registration
 
-TISSUE_HU: Final = (22.0, 60.0)
+TISSUE_HU: Final = (20.0, 60.0)
 """Tissue, after smoothing: CSF lies below, calcification above."""
 _TISSUE_SIGMA_MM: Final = 1.0
 _STRAY_SHARE: Final = 0.2

@@ -100,3 +100,8 @@ def test_doubts_lower_the_score() -> None:
     found = looked_at(images)
     assert len(found.notes) == 3
     assert found.score == pytest.approx(0.1)
+
+
+def test_every_second_slice_missing_is_doubted() -> None:
+    found = looked_at(datasets()[::2])
+    assert any("gaps between them" in note for note in found.notes)
