@@ -91,15 +91,14 @@ class CommitmentScu:
             before = delivery.commitment or Commitment(transaction="")
             if delivery.state is not DeliveryState.DELIVERED or before.is_over:
                 return None
-            if before.attempts >= self.config.delivery.commit_attempts:
-                delivery.commitment = before.model_copy(update={"state": CommitState.FAILED})
-                LOG.error(
-                    "not_committed",
-                    extra={"series": record.series_uid, "destination": destination},
-                )
-                return None
-            delivery.commitment = Commitment(transaction=transaction, attempts=before.attempts + 1)
-            return list(delivery.statuses)
+            if before.attempts < self.config.delivery.commit_attempts:
+                attempts = before.attempts + 1
+                delivery.commitment = Commitment(transaction=transaction, attempts=attempts)
+                return list(delivery.statuses)
+            delivery.commitment = before.model_copy(update={"state": CommitState.FAILED})
+        # said once it is on disk
+        LOG.error("not_committed", extra={"series": record.series_uid, "destination": destination})
+        return None
 
     def on_report(self, event: evt.Event) -> tuple[int, None]:
         """Take an answer (N-EVENT-REPORT), on whatever association it comes."""
