@@ -93,14 +93,14 @@ def render_levels(
 
 
 def png_bytes(rgb: RgbArray) -> bytes:
-    """Encode a picture as PNG; the same picture gives the same bytes.
+    """Encode a picture as PNG, fast; the same picture gives the same bytes.
 
     Parameters
     ----------
     rgb : numpy.ndarray, shape (row, column, 3), uint8
     """
     buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, format="PNG", compress_level=6)
+    Image.fromarray(rgb).save(buffer, format="PNG", compress_level=2)
     return buffer.getvalue()
 
 
