@@ -19,7 +19,6 @@ _MIN_COVERAGE_MM: Final = 100.0
 _SPACING_TOLERANCE_MM: Final = 0.2
 _ANGLE_TOLERANCE: Final = 1e-3
 _MIN_RUN: Final = 3
-_MAX_RUNS: Final = 2
 
 
 class Evidence(StrEnum):
@@ -173,20 +172,34 @@ def _gaps_mm(places: Sequence[Place]) -> list[float]:
 
 
 def _is_regular(gaps: Sequence[float]) -> bool:
-    """Tell whether the gaps are equal, or equal in two long runs."""
-    runs = list(_run_lengths(gaps))
+    """Tell whether the gaps are equal, or equal in two long runs.
+
+    Where two blocks meet, one step may be shorter than either: they overlap.
+    """
     if min(gaps) <= _SPACING_TOLERANCE_MM:
         return False  # two slices in one place
-    return len(runs) == 1 or (len(runs) == _MAX_RUNS and min(runs) >= _MIN_RUN)
+    runs = _runs(gaps)
+    if len(runs) == 1:
+        return True
+    first, *between, last = runs
+    widest = max(first[0], last[0]) + _SPACING_TOLERANCE_MM
+    is_long = min(first[1], last[1]) >= _MIN_RUN
+    is_joint = len(between) <= 1 and all(gap <= widest and n == 1 for gap, n in between)
+    return is_long and is_joint
 
 
-def _run_lengths(gaps: Iterable[float]) -> Iterable[int]:
-    start, length = math.nan, 0
+def _runs(gaps: Iterable[float]) -> list[tuple[float, int]]:
+    """Return each run of equal gaps: the gap, and how often it comes.
+
+    Examples
+    --------
+    >>> _runs([4.0, 4.0, 1.0, 7.0])
+    [(4.0, 2), (1.0, 1), (7.0, 1)]
+    """
+    runs: list[tuple[float, int]] = []
     for gap in gaps:
-        if abs(gap - start) <= _SPACING_TOLERANCE_MM:
-            length += 1
+        if runs and abs(gap - runs[-1][0]) <= _SPACING_TOLERANCE_MM:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
-            if length:
-                yield length
-            start, length = gap, 1
-    yield length
+            runs.append((gap, 1))
+    return runs

@@ -225,7 +225,7 @@ def line_colour(region: RegionSide, style: Style) -> tuple[int, int, int]:
     >>> line_colour(region_side(7), Style())
     (0, 114, 178)
     >>> line_colour(region_side(7), Style(is_safe_in_grey=True))
-    (106, 173, 210)
+    (103, 171, 209)
     """
     rgb = np.asarray(region.rgb, dtype=float)
     luma = float(rgb @ _LUMA)

@@ -38,6 +38,14 @@ def test_regular_head_is_whole(count: int, spacing: float, tilt: float) -> None:
     assert is_whole_head(stack(*steps(count, spacing), tilt_degrees=tilt))
 
 
+def test_blocks_that_overlap_where_they_meet_are_whole() -> None:
+    low = [4.0 * k for k in range(14)]
+    high = [53.1 + 7.0 * k for k in range(14)]
+    assert is_whole_head(stack(*low, *high, tilt_degrees=18.5))
+    assert not is_whole_head(stack(*low, *(height + 7.0 for height in high)))
+    assert not is_whole_head(stack(*low, *high[:5], *high[6:]))
+
+
 def test_two_blocks_of_spacing_are_whole() -> None:
     assert is_whole_head(stack(*steps(12, 2.5), *steps(10, 10.0, start=37.5)))
 
