@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from pydicom import Dataset, dcmread
 
+from node.commands.shared import system_tool
 from node.commands.status import summary
 from node.state import read_records
 
@@ -56,11 +56,8 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def tool(name: str) -> str | None:
-    """Return the path of a system tool; pynetdicom has scripts of the same names."""
-    scripts = Path(sys.executable).parent
-    folders = [item for item in os.get_exec_path() if Path(item).resolve() != scripts.resolve()]
-    return shutil.which(name, path=os.pathsep.join([*folders, "/usr/sbin"]))
+tool = system_tool
+"""Path of a real system tool, not of pynetdicom's script of that name."""
 
 
 def run(name: str, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

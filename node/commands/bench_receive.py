@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from atlases.folders import default_data_folder, find_atlas
+from node.commands.shared import system_tool
 from pipeline.provenance import uid_factory
 
 _ENVIRONMENT: Final = {**os.environ, "TCP_NODELAY": "1"}
@@ -58,7 +59,7 @@ def receive(images: int, senders: tuple[int, ...], atlas: str, data: Path | None
     of senders, CPU milliseconds an image, memory, and the milliseconds of a
     C-STORE response.
     """
-    storescu = _tool("storescu")
+    storescu = system_tool("storescu")
     if storescu is None:
         raise click.ClickException("storescu is not installed: apt install dcmtk")
     atlas_folder = find_atlas(atlas, data or default_data_folder())
@@ -174,7 +175,7 @@ def _storescp(folder: Path, atlas_folder: Path) -> Iterator[_Server | None]:
     del atlas_folder
     port, received = _free_port(), folder / "storescp"
     received.mkdir()
-    command = [_tool("storescp"), "--fork", "-od", str(received), str(port)]
+    command = [system_tool("storescp"), "--fork", "-od", str(received), str(port)]
     with _running("storescp", command, port, folder) as found:
         yield found
 
@@ -194,7 +195,7 @@ def _orthanc(folder: Path, atlas_folder: Path) -> Iterator[_Server | None]:
         "SyncStorageArea": True,
     }
     (data / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-    command = [_tool("Orthanc"), str(data / "orthanc.json")]
+    command = [system_tool("Orthanc"), str(data / "orthanc.json")]
     with _running("orthanc", command, port, folder) as found:
         yield found
 
@@ -237,13 +238,6 @@ def _await_warm(log: Path) -> None:
             return
         time.sleep(0.1)
     raise click.ClickException("the node's worker did not warm up")
-
-
-def _tool(name: str) -> str | None:
-    """Find a system tool; pynetdicom has scripts of the same names."""
-    own = str(Path(sys.executable).parent)
-    path = [item for item in os.get_exec_path() if item != own]
-    return shutil.which(name, path=os.pathsep.join([*path, "/usr/sbin"]))
 
 
 def _free_port() -> int:

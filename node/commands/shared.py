@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,3 +35,16 @@ def fail(message: str, code: int = 2) -> NoReturn:
     """Say what is wrong on standard error and end the command."""
     click.echo(message, err=True)
     raise SystemExit(code)
+
+
+def system_tool(name: str) -> str | None:
+    """Return the path of a system tool, such as dcmtk's ``storescu``, or None.
+
+    pynetdicom has scripts of the same names, in whatever virtual environment
+    is active: what begins as a script is passed over.
+    """
+    for folder in (*os.get_exec_path(), "/usr/sbin"):
+        found = shutil.which(name, path=folder)
+        if found and not Path(found).read_bytes().startswith(b"#!"):
+            return found
+    return None
