@@ -72,7 +72,6 @@ def map_labels(atlas: Atlas, registration: Registration, brain: MaskArray) -> La
     numpy.ndarray, shape (row, column), uint8
         In the radiologist's view.
     """
-    best = np.full(brain.shape, 0.5, dtype=np.float32)
     labels = np.zeros(brain.shape, dtype=np.uint8)
     numbers = [item.number for item in REGION_SIDES if item.level is atlas.level]
     weights = {number: _moved(atlas.labels == number, registration) for number in numbers}

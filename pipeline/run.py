@@ -14,7 +14,7 @@ import numpy as np
 from pydicom import Dataset
 
 from pipeline.age import patient_age_years
-from pipeline.arrays import HuArray, MaskArray
+from pipeline.arrays import MaskArray
 from pipeline.atlas import AgeChoice, Atlas, AtlasSet
 from pipeline.brain import BrainMethod, extract_brain
 from pipeline.eligibility import Eligibility, check_eligibility, check_metadata
@@ -34,9 +34,8 @@ from pipeline.regions import Level
 from pipeline.registration import ALGORITHMS, Method, Registration, register
 from pipeline.series import CtSeries
 from pipeline.template_levels import match_templates
-from pipeline.volume import Volume, to_volume
+from pipeline.volume import Volume, slab, to_volume
 
-_SLAB_MM: Final = 5.0
 _MIN_SECTION_MM2: Final = 3000.0  # half of the largest cut through an infant's brain
 _LIBRARIES: Final = ("numpy", "scipy", "SimpleITK", "picsl_greedy", "torch", "highdicom", "pydicom")
 
@@ -260,20 +259,13 @@ def _check_brain(head: _Head, levels: AspectsLevels) -> None:
 def _register(head: _Head, atlas: Atlas, index: int, method: Method) -> Registration:
     view = head.volume.view
     return register(
-        view.apply(_slab(head.volume, index)),
+        view.apply(slab(head.volume, index)),
         view.apply(head.brain[index]),
         view.spacing(head.volume.pixel_spacing_mm),
         atlas,
         midline=align_level(head.volume, head.brain, index, head.midline),
         method=method,
     )
-
-
-def _slab(volume: Volume, index: int) -> HuArray:
-    """Average thin slices around one to about 5 mm: less noise, same place."""
-    reach = max(0.0, (_SLAB_MM - float(volume.slice_thickness_mm[index])) / 2)
-    near = np.abs(volume.distances_mm - volume.distances_mm[index]) <= reach
-    return np.asarray(volume.voxels[near].mean(axis=0), dtype=np.float32)
 
 
 def _map(
@@ -290,7 +282,7 @@ def _map(
         level=atlas.level,
         slice_index=index,
         labels=np.ascontiguousarray(labels),
-        tissue=tissue_only(labels, _slab(volume, index), volume.pixel_spacing_mm),
+        tissue=tissue_only(labels, slab(volume, index), volume.pixel_spacing_mm),
     )
 
 

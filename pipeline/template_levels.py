@@ -19,7 +19,7 @@ from pipeline.atlas import Atlas
 from pipeline.geometry import InPlaneView
 from pipeline.midline import Midline, align_midline
 from pipeline.regions import Level
-from pipeline.volume import Volume
+from pipeline.volume import Volume, slab
 
 _GRID: Final = (72, 60)
 _REACH: Final = 1.06  # of the brain's half length and half width
@@ -29,7 +29,6 @@ _BROAD: Final = 8.0  # grid points; what is broader than that is no landmark
 _SHIFTS: Final = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _STRETCHES: Final = (0.94, 1.0, 1.06)
 _MIN_SECTION_SHARE: Final = 0.25
-_SLAB_MM: Final = 5.0
 _CANDIDATE_STEP_MM: Final = 2.4
 _NO_MATCH: Final = -1.0
 
@@ -67,7 +66,7 @@ def match_templates(
     found = np.flatnonzero(sections > _MIN_SECTION_SHARE * sections.max())
     candidates = _thinned(found, volume.distances_mm)
     scores = np.array(
-        [_scores(_slab(volume, k), brain[k], view, spacing, midline, variants) for k in candidates]
+        [_scores(slab(volume, k), brain[k], view, spacing, midline, variants) for k in candidates]
     )
     similarity = np.full((2, len(sections)), _NO_MATCH)
     for row in range(2):
@@ -85,14 +84,6 @@ def _thinned(
         if distances_mm[index] - distances_mm[kept[-1]] >= _CANDIDATE_STEP_MM:
             kept.append(index)
     return kept
-
-
-def _slab(volume: Volume, index: int) -> HuArray:
-    """Average thin slices around one to about 5 mm."""
-    reach = max(0.0, (_SLAB_MM - float(volume.slice_thickness_mm[index])) / 2)
-    near = np.abs(volume.distances_mm - volume.distances_mm[index]) <= reach
-    near[index] = True
-    return np.asarray(volume.voxels[near].mean(axis=0), dtype=np.float32)
 
 
 def _scores(

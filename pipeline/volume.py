@@ -31,6 +31,8 @@ _ONE_GREY_SLICE: Final[Mapping[str, tuple[float, float]]] = {
     "BitsAllocated": (8, 16),
 }
 
+_SLAB_MM: Final = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Volume:
@@ -100,6 +102,24 @@ def to_volume(series: CtSeries) -> Volume:
         slice_thickness_mm=series.slice_thickness_mm,
         view=in_plane_view(series.image_orientation),
     )
+
+
+def slab(volume: Volume, index: int) -> HuArray:
+    """Average thin slices around one to about 5 mm: less noise, same place.
+
+    Parameters
+    ----------
+    volume : Volume
+    index : int
+        The slice in the middle; alone where it is 5 mm thick or more.
+
+    Returns
+    -------
+    numpy.ndarray, shape (row, column), float32
+    """
+    reach = max(0.0, (_SLAB_MM - float(volume.slice_thickness_mm[index])) / 2)
+    near = np.abs(volume.distances_mm - volume.distances_mm[index]) <= reach
+    return np.asarray(volume.voxels[near].mean(axis=0), dtype=np.float32)
 
 
 def _hounsfield(dataset: Dataset, shape: tuple[int, int], uid: str) -> HuArray:
