@@ -160,6 +160,7 @@ class NodeConfig(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     compute_time_limit_s: Seconds = 120.0
     compute_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    stalled_after_s: Seconds = 300.0
     default_peer: PeerName | None = None
     also_send_to: tuple[PeerName, ...] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

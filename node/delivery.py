@@ -109,7 +109,7 @@ class Deliverer:
                 generation.state = State.SUPERSEDED
                 return None
             delivery.attempts += 1
-            delivery.next_attempt = None
+            delivery.begun, delivery.next_attempt = now_s(), None
             stored = {name for name, status in delivery.statuses.items() if is_stored(status)}
             choices = self._choices(destination, generation.objects)
             return [[name for name in names if name not in stored] for names in choices]

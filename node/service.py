@@ -27,6 +27,7 @@ from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer
 from node.errors import ConfigError, NodeError, PeerError
+from node.health import Watchdog
 from node.inbox import Inbox
 from node.pool import WorkerPool
 from node.scp import Receiver, start_scp
@@ -100,6 +101,9 @@ class Node:
             partial(count_at_origin, config) if any(p.ask_count for p in config.peers) else None,
         )
         self._server: Any = None
+        self.watchdog = Watchdog(
+            config, ledger, self.inbox.incoming, lambda: self._server is not None
+        )
 
     def start(self) -> None:
         """Take up unfinished work, then listen.
@@ -171,6 +175,7 @@ def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
         this.start()
         while not stop.wait(_LOOK_S):
             this.look_at_requests()
+            this.watchdog.look()
     finally:
         this.stop()
 

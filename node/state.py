@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +23,8 @@ RECORD: Final = "record.json"
 IMAGES: Final = "images"
 CHANGED: Final = "changed"
 RESULTS: Final = "results"
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -88,6 +90,8 @@ class DeliveryRecord(BaseModel):
     since : float
         Seconds since the epoch at which it began, or was last retried by hand.
     attempts : int
+    begun : float
+        Seconds since the epoch at which the last attempt began.
     next_attempt : float or None
         Seconds since the epoch.
     code, reason : str
@@ -101,6 +105,7 @@ class DeliveryRecord(BaseModel):
     state: DeliveryState = DeliveryState.WAITING
     since: float
     attempts: int = 0
+    begun: float = 0.0
     next_attempt: float | None = None
     code: str = ""
     reason: str = ""
@@ -122,6 +127,8 @@ class Generation(BaseModel):
         Seconds since the epoch at which the list was fixed.
     last_received : float
         Seconds since the epoch of the last image of the list.
+    begun : float
+        Seconds since the epoch at which its computation began last.
     now : str
         Date and time that goes into the results, ISO 8601; empty until known.
     evidence : str
@@ -141,6 +148,7 @@ class Generation(BaseModel):
     state: State = State.QUEUED
     complete: float
     last_received: float
+    begun: float = 0.0
     now: str = ""
     evidence: str = ""
     missing: str = ""
@@ -271,6 +279,11 @@ class Ledger:
         with self._lock:
             record = self._records.get(key)
             return None if record is None else record.model_copy(deep=True)
+
+    def survey(self, look: Callable[[Iterable[SeriesRecord]], T]) -> T:
+        """Look through all records without copying them; nothing may be changed or kept."""
+        with self._lock:
+            return look(self._records.values())
 
     def is_receiving(self, key: str) -> bool | None:
         """Tell whether a series is being received; None where there is none.

@@ -91,7 +91,7 @@ class Workflows(DBOSConfiguredInstance):
             if record.latest is not generation:
                 generation.state = State.SUPERSEDED
                 return False
-            generation.state = State.COMPUTING
+            generation.state, generation.begun = State.COMPUTING, now_s()
             generation.now = generation.now or datetime.now().astimezone().isoformat()
         return True
 
