@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-import SimpleITK
 
 from atlases.catalog import CatalogEntry, catalog_entry
 from atlases.errors import AtlasAlteredError
 from atlases.folders import install_command
 from atlases.install import MANIFEST
 from atlases.lateralise import lateralise, midline_column
+from atlases.nifti import read_in_view
 from atlases.verify import require_intact
 from pipeline.arrays import HuArray, LabelArray
 from pipeline.atlas import AgeGroup, Atlas, AtlasSet
-from pipeline.geometry import in_plane_view
 from pipeline.regions import Level, at_level
 
 _LEVEL_WORD: Final = {
@@ -83,8 +81,8 @@ def _load_atlas(entry: CatalogEntry, folder: Path, group: AgeGroup, level: Level
     image, label = (
         folder / f"{_LEVEL_WORD[level]}_{kind}_{first}_{last}.nii.gz" for kind in ("image", "label")
     )
-    pixels, spacing_mm = _read_in_view(image)
-    values, label_spacing_mm = _read_in_view(label)
+    pixels, spacing_mm = read_in_view(image)
+    values, label_spacing_mm = read_in_view(label)
     if pixels.shape != values.shape or spacing_mm != label_spacing_mm:
         raise AtlasAlteredError(f"{image.name} and {label.name} in {folder} have different grids")
 
@@ -100,21 +98,6 @@ def _load_atlas(entry: CatalogEntry, folder: Path, group: AgeGroup, level: Level
         name=entry.name,
         version=entry.version,
         sha256=hashlib.sha256(image.read_bytes() + label.read_bytes()).hexdigest(),
-    )
-
-
-def _read_in_view(path: Path) -> tuple[npt.NDArray[Any], tuple[float, float]]:
-    """Return the pixels (row, column) in the radiologist's view, and the spacing in mm.
-
-    ITK turns the axes of a NIfTI file into LPS: the columns of its direction
-    matrix are the directions of increasing column and row index.
-    """
-    image = SimpleITK.ReadImage(str(path))
-    along_columns, along_rows = np.reshape(image.GetDirection(), (2, 2)).T
-    view = in_plane_view((*along_columns, 0.0, *along_rows, 0.0))
-    column_spacing, row_spacing = image.GetSpacing()
-    return view.apply(SimpleITK.GetArrayFromImage(image)), view.spacing(
-        (row_spacing, column_spacing)
     )
 
 

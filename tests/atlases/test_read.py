@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK
 
-import atlases.read
 from atlases.errors import AtlasAlteredError, AtlasMissingError, UnknownAtlasError
 from atlases.install import install
 from atlases.lateralise import lateralise, midline_column
+from atlases.nifti import read_in_view
 from atlases.read import load_atlas_set
 from pipeline.arrays import LabelArray
 from pipeline.atlas import AgeGroup, AtlasSet
@@ -151,7 +151,7 @@ def test_orientation_is_read_from_the_header(
     image.SetDirection(direction.ravel().tolist())
     SimpleITK.WriteImage(image, str(tmp_path / "slice.nii.gz"))
 
-    read, spacing_mm = atlases.read._read_in_view(tmp_path / "slice.nii.gz")
+    read, spacing_mm = read_in_view(tmp_path / "slice.nii.gz")
     assert read.tolist() == pixels.tolist()
     assert spacing_mm == pytest.approx((0.5, 0.4))
 
