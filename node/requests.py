@@ -2,7 +2,8 @@
 
 A command leaves a file in the data folder; the running node looks there twice a
 second, a stopped one when it starts. The name says what is asked for:
-``<series>.<verb>``; the content may name a destination.
+``<series>.<verb>``; the first line of the content may name a destination or
+levels, the second says who asked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from node.files import write_durably
 from node.state import (
     DeliveryState,
     Generation,
+    Happening,
     Ledger,
     SeriesRecord,
     State,
@@ -41,11 +43,49 @@ REPROCESSED: Final = frozenset({State.DONE, State.REJECTED, State.FAILED, State.
 _Act = Callable[[Engine, Ledger, SeriesRecord, str], bool]
 
 
-def request(data_folder: Path, verb: str, series_uid: str, destination: str = "") -> None:
-    """Leave a wish; a running node sees it within a second."""
+def request(
+    data_folder: Path, verb: str, series_uid: str, argument: str = "", *, by: str = ""
+) -> None:
+    """Leave a wish; a running node sees it within a second.
+
+    Parameters
+    ----------
+    data_folder : Path
+    verb : str
+        One of ``VERBS``.
+    series_uid : str
+    argument : str
+        A destination of ``resend``; both slices of ``levels``, ``"16,20"``.
+    by : str
+        Who asked, for the history of the series.
+    """
     folder = data_folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / f"{series_key(series_uid)}.{verb}", destination.encode())
+    write_durably(folder / f"{series_key(series_uid)}.{verb}", f"{argument}\n{by}".encode())
+
+
+def refusal(record: SeriesRecord, verb: str, argument: str = "") -> str | None:
+    """Say why something cannot be asked for now; None where it can."""
+    if record.state not in _ALLOWED[verb]:
+        return f"the series is {record.state}: {_REFUSALS[verb]}"
+    deliveries = record.latest.deliveries if record.latest else {}
+    if verb == "resend" and (not deliveries or (argument and argument not in deliveries)):
+        return "nothing was sent" + (f" to {argument}" if argument else "")
+    if verb == "levels" and _read_levels(argument, record) is None:
+        return (
+            "two slices of the series are needed, the ganglionic below the supraganglionic, "
+            "0-based from inferior to superior"
+        )
+    return None
+
+
+def _read_levels(argument: str, record: SeriesRecord) -> tuple[int, int] | None:
+    """Return the two slices; None where they cannot be slices of the series."""
+    parts = argument.split(",")
+    if record.latest is None or len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        return None
+    lower, upper = (int(part) for part in parts)
+    return (lower, upper) if lower < upper < len(record.latest.images) else None
 
 
 def look_at_requests(folder: Path, engine: Engine, ledger: Ledger) -> None:
@@ -55,11 +95,20 @@ def look_at_requests(folder: Path, engine: Engine, ledger: Ledger) -> None:
         if act is None:  # a half-written one, or not ours
             continue
         record = ledger.get(path.stem)
-        destination = path.read_text(encoding="utf-8")
-        done = record is not None and act(engine, ledger, record, destination)
-        path.unlink(missing_ok=True)
+        argument, _, by = path.read_text(encoding="utf-8").partition("\n")
         verb = path.suffix.removeprefix(".")
+        done = record is not None and act(engine, ledger, record, argument)
+        if done:
+            _note(ledger, path.stem, f"{verb} {argument}".strip(), by)
+        path.unlink(missing_ok=True)
         LOG.info(verb if done else f"nothing_to_{verb}", extra={"file": path.stem})
+
+
+def _note(ledger: Ledger, key: str, what: str, by: str) -> None:
+    detail = f"{what}, by {by}" if by else what
+    with ledger.change(key) as record:
+        number = record.latest.number if record.latest else 0
+        record.history.append(Happening(at=now_s(), what="asked", detail=detail, generation=number))
 
 
 def _retry(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: str) -> bool:
@@ -146,22 +195,46 @@ def _reprocess(engine: Engine, ledger: Ledger, record: SeriesRecord, destination
     return _compute_again(engine, ledger, record)
 
 
-def _compute_again(engine: Engine, ledger: Ledger, record: SeriesRecord) -> bool:
+def _levels(engine: Engine, ledger: Ledger, record: SeriesRecord, argument: str) -> bool:
+    """Compute a series again, on the two slices that a person chose."""
+    levels = _read_levels(argument, record)
+    if levels is None or record.state not in REPROCESSED:
+        return False
+    return _compute_again(engine, ledger, record, levels)
+
+
+def _compute_again(
+    engine: Engine,
+    ledger: Ledger,
+    record: SeriesRecord,
+    levels: tuple[int, int] | None = None,
+) -> bool:
+    """Compute again; the slices that a person chose hold until others are chosen."""
     with ledger.change(record.key) as changed:
         before = changed.generations[-1]
+        levels = levels or before.levels
         generation = Generation(
             number=before.number + 1,
             images=sorted(path.name for path in ledger.images(record.key).iterdir()),
             complete=now_s(),
             last_received=changed.last_received,
-            # the same input gives the same UIDs, and so has to give the same bytes
-            now=before.now,
+            now=_moment(changed, levels),
             evidence=before.evidence,
             missing=before.missing,
+            levels=levels,
         )
         changed.generations.append(generation)
     engine.submit(record.key, generation.number)
     return True
+
+
+def _moment(record: SeriesRecord, levels: tuple[int, int] | None) -> str:
+    """Return the date and time of the earlier results on the same slices.
+
+    The same input gives the same UIDs, and so has to give the same bytes.
+    """
+    alike = [item.now for item in record.generations if item.levels == levels and item.now]
+    return alike[-1] if alike else ""
 
 
 _ACTS: Final[dict[str, _Act]] = {
@@ -169,4 +242,23 @@ _ACTS: Final[dict[str, _Act]] = {
     "resend": _resend,
     "cancel": _cancel,
     "reprocess": _reprocess,
+    "levels": _levels,
+}
+
+VERBS: Final = tuple(_ACTS)
+"""What can be asked for."""
+
+_ALLOWED: Final[dict[str, frozenset[State]]] = {
+    "retry": RETRIED,
+    "resend": frozenset(State),
+    "cancel": CANCELLED,
+    "reprocess": REPROCESSED,
+    "levels": REPROCESSED,
+}
+_REFUSALS: Final = {
+    "retry": "nothing to try again",
+    "resend": "nothing was sent",
+    "cancel": "nothing to stop",
+    "reprocess": "it cannot be computed again now",
+    "levels": "it cannot be computed again now",
 }

@@ -113,6 +113,26 @@ class DeliveryRecord(BaseModel):
     commitment: Commitment | None = None
 
 
+class Happening(BaseModel):
+    """Something that happened to a series, for people to read.
+
+    Attributes
+    ----------
+    at : float
+        Seconds since the epoch.
+    what : str
+        One word: a state, ``"asked"``, ``"delivery"``, ``"commitment"``.
+    detail : str
+    generation : int
+        0 where it concerns none.
+    """
+
+    at: float
+    what: str
+    detail: str = ""
+    generation: int = 0
+
+
 class Generation(BaseModel):
     """One computation of a series: a fixed list of images and what became of it.
 
@@ -135,6 +155,9 @@ class Generation(BaseModel):
         What spoke for the series being complete, see `node.evidence`.
     missing : str
         What it seemed to lack all the same, in words.
+    levels : tuple of int or None
+        Ganglionic and supraganglionic slice that a person chose, 0-based from
+        inferior to superior.
     code, reason, quality : str
     objects : list of str
         File names of the results, in the order of delivery.
@@ -152,6 +175,7 @@ class Generation(BaseModel):
     now: str = ""
     evidence: str = ""
     missing: str = ""
+    levels: tuple[int, int] | None = None
     code: str = ""
     reason: str = ""
     quality: str = ""
@@ -179,6 +203,8 @@ class SeriesRecord(BaseModel):
     receiving : bool
         Images came that belong to no generation yet.
     generations : list of Generation
+    history : list of Happening
+        The oldest first.
     """
 
     key: str
@@ -190,6 +216,7 @@ class SeriesRecord(BaseModel):
     last_received: float
     receiving: bool = True
     generations: list[Generation] = []
+    history: list[Happening] = []
 
     @property
     def latest(self) -> Generation | None:
@@ -254,6 +281,11 @@ def short_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:24]
 
 
+Listener = Callable[[SeriesRecord | None, SeriesRecord], None]
+"""``listener(before, after)`` hears of each change before it is on disk. It is
+called under the ledger's lock: it must be quick, and may add to ``after.history``."""
+
+
 class Ledger:
     """All series of a data folder; safe to use from several threads.
 
@@ -268,6 +300,11 @@ class Ledger:
         self.folder = folder
         self._lock = threading.RLock()
         self._records = {record.key: record for record in read_records(folder)}
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Let somebody hear of each change from now on."""
+        self._listeners.append(listener)
 
     def keys_of_all(self) -> tuple[str, ...]:
         """Return the keys of all series."""
@@ -302,6 +339,7 @@ class Ledger:
                 (self.folder / record.key / name).mkdir(parents=True, exist_ok=True)
             sync_folder(self.folder / record.key)
             sync_folder(self.folder)
+            self._tell(None, record)
             self._records[record.key] = record
             self._write(record)
 
@@ -315,8 +353,10 @@ class Ledger:
             There is no such series.
         """
         with self._lock:
-            record = self._records[key].model_copy(deep=True)
+            before = self._records[key]
+            record = before.model_copy(deep=True)
             yield record
+            self._tell(before, record)
             self._write(record)
             self._records[key] = record
 
@@ -335,6 +375,10 @@ class Ledger:
     def results(self, key: str, generation: int) -> Path:
         """Return the folder of a generation's results."""
         return self.folder / key / RESULTS / f"{generation:04d}"
+
+    def _tell(self, before: SeriesRecord | None, after: SeriesRecord) -> None:
+        for listener in self._listeners:
+            listener(before, after)
 
     def _write(self, record: SeriesRecord) -> None:
         path = self.folder / record.key / RECORD

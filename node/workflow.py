@@ -260,6 +260,7 @@ def _run(tools: Tools, key: str, number: int) -> Outcome:
         out=part,
         atlas_folder=tools.atlas_folder,
         now=datetime.fromisoformat(generation.now),
+        levels=generation.levels,
         uid_root=tools.config.uid_root,
         previous=_previous_report(tools.ledger, record, number),
         objects=_objects(tools.config, record.calling_ae),

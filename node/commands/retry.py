@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 import click
 
 from node.commands.shared import config_option, fail, read_config
-from node.requests import CANCELLED, REPROCESSED, RETRIED, request
+from node.requests import refusal, request
 from node.state import SeriesRecord, read_records
 
 _series = click.argument("series")
@@ -23,10 +24,7 @@ def retry(series: str, config_file: Path) -> None:
     delivered are offered again, now. The running node does it at once, a
     stopped one when it starts. Exit code 1: there is nothing to try again.
     """
-    folder, record = _find(config_file, series)
-    if record.state not in RETRIED:
-        fail(f"series {series} is {record.state}: nothing to try again", code=1)
-    request(folder, "retry", series)
+    _ask(config_file, "retry", series)
     click.echo(f"series {series} will be tried again")
 
 
@@ -39,28 +37,26 @@ def resend(series: str, destination: str, config_file: Path) -> None:
 
     The objects and their UIDs are the same. Exit code 1: there are none.
     """
-    folder, record = _find(config_file, series)
-    deliveries = record.latest.deliveries if record.latest else {}
-    if not deliveries or (destination and destination not in deliveries):
-        to = f" to {destination}" if destination else ""
-        fail(f"series {series} is {record.state}: nothing was sent{to}", code=1)
-    request(folder, "resend", series, destination)
+    _ask(config_file, "resend", series, destination)
     click.echo(f"the results of series {series} will be sent again")
 
 
 @click.command()
 @_series
+@click.option(
+    "--levels",
+    default="",
+    help="Ganglionic and supraganglionic slice G,S, 0-based from inferior to superior.",
+)
 @config_option
-def reprocess(series: str, config_file: Path) -> None:
+def reprocess(series: str, levels: str, config_file: Path) -> None:
     """Compute SERIES again from its images and send what comes of it.
 
     Of the same version the results have the same UIDs; of another they are new
-    and name those of before as predecessors. Exit code 1: it is at work.
+    and name those of before as predecessors. Slices that a person chose hold
+    until others are chosen, or more images come. Exit code 1: it is at work.
     """
-    folder, record = _find(config_file, series)
-    if record.state not in REPROCESSED:
-        fail(f"series {series} is {record.state}: it cannot be computed again now", code=1)
-    request(folder, "reprocess", series)
+    _ask(config_file, "levels" if levels else "reprocess", series, levels)
     click.echo(f"series {series} will be computed again")
 
 
@@ -73,11 +69,16 @@ def cancel(series: str, config_file: Path) -> None:
     Images and results are kept; retry takes it up again. Exit code 1: there is
     nothing to stop.
     """
-    folder, record = _find(config_file, series)
-    if record.state not in CANCELLED:
-        fail(f"series {series} is {record.state}: nothing to stop", code=1)
-    request(folder, "cancel", series)
+    _ask(config_file, "cancel", series)
     click.echo(f"the work on series {series} will be stopped")
+
+
+def _ask(config_file: Path, verb: str, series: str, argument: str = "") -> None:
+    """Ask the node for something, or end the command."""
+    folder, record = _find(config_file, series)
+    if why := refusal(record, verb, argument):
+        fail(f"series {series}: {why}", code=1)
+    request(folder, verb, series, argument, by=getpass.getuser())
 
 
 def _find(config_file: Path, series: str) -> tuple[Path, SeriesRecord]:
