@@ -33,6 +33,7 @@ from pipeline.header import uid as read_uid
 from pipeline.localizer.infer import load_localizer
 from pipeline.phantom import Acquisition, PhantomSpec, make_phantom, phantom_datasets
 from pipeline.provenance import uid_factory
+from pipeline.registration import Method
 from pipeline.run import Parameters, Result, Tools, run
 from pipeline.series import MAX_SLICES, load_series
 
@@ -92,11 +93,7 @@ def _computed(job: Job, tools: Tools) -> Outcome:
         result = run(
             series,
             tools,
-            Parameters(
-                age_years=job.age_years,
-                levels=job.levels,
-                objects=tuple(ObjectKind(name) for name in job.objects),
-            ),
+            _parameters(job),
             new_uid=uid_factory(job.uid_root),
             now=job.now,
             clock=time.perf_counter,
@@ -104,6 +101,16 @@ def _computed(job: Job, tools: Tools) -> Outcome:
     except SeriesError as error:
         return _reject(job, error, uid)
     return _finish(job, result, read_s)
+
+
+def _parameters(job: Job) -> Parameters:
+    return Parameters(
+        age_years=job.age_years,
+        levels=job.levels,
+        brain_method=job.choices.brain,
+        registration=Method(job.choices.registration),
+        objects=tuple(ObjectKind(name) for name in job.objects),
+    )
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from atlases.folders import default_data_folder
+from node.choices import BrainName, Choices, RegistrationName
 from node.errors import ConfigError
 from node.objects import DEFAULT_OBJECTS, ObjectName
 
@@ -157,6 +158,8 @@ class NodeConfig(BaseSettings):
     max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
     network_timeout_s: Seconds = 60.0
     min_free_disk: Annotated[int, Field(ge=0)] = 2 << 30
+    registration: RegistrationName = "greedy"
+    brain: BrainName = "skull"
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     compute_time_limit_s: Seconds = 120.0
     compute_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -202,6 +205,11 @@ class NodeConfig(BaseSettings):
         if missing := set(self.also_send_to) - names:
             raise ValueError(f"also_send_to: there is no [[peers]] with name {min(missing)!r}")
         return self
+
+    @property
+    def choices(self) -> Choices:
+        """What is chosen about the method."""
+        return Choices(registration=self.registration, brain=self.brain)
 
     @property
     def takes_unknown_callers(self) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from node.choices import DEFAULT_CHOICES, Choices
 from node.objects import DEFAULT_OBJECTS
 
 REPORTS: Final = ("sr.dcm", "sr-labelmap.dcm", "sr-enhanced.dcm")
@@ -48,6 +49,7 @@ class Job:
         An earlier report of the series that this one takes the place of.
     objects : tuple of str
         What to make, of `node.objects.OBJECT_NAMES` and ``ENHANCED_SR``.
+    choices : Choices
     """
 
     paths: tuple[Path, ...]
@@ -59,6 +61,7 @@ class Job:
     uid_root: str = "2.25."
     previous: Path | None = None
     objects: tuple[str, ...] = DEFAULT_OBJECTS
+    choices: Choices = DEFAULT_CHOICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,6 +264,7 @@ def _run(tools: Tools, key: str, number: int) -> Outcome:
         uid_root=tools.config.uid_root,
         previous=_previous_report(tools.ledger, record, number),
         objects=_objects(tools.config, record.calling_ae),
+        choices=tools.config.choices,
     )
     outcome = _run_attempts(tools, job, record.series_uid)
     _put_in_place(part, folder)

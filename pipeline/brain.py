@@ -18,9 +18,16 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from pipeline.arrays import HuArray, MaskArray
+from pipeline.provenance import Algorithm
 from pipeline.volume import Volume
 
 BrainMethod = Literal["skull", "paper"]
+
+ALGORITHMS: Final[dict[BrainMethod, Algorithm]] = {
+    "skull": Algorithm(name="brain within the skull", version="1", family="image-processing"),
+    "paper": Algorithm(name="brain as in the paper", version="1", family="image-processing"),
+}
+"""What each method reports about itself."""
 
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 

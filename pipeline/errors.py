@@ -14,6 +14,7 @@
         - NotAxialError
         - UnsupportedImageTypeError
         - GeometryError
+        - LevelsError
         - PixelDecodeError
         - UnreadableFileError
         - HeaderError
@@ -100,6 +101,12 @@ class GeometryError(SeriesError):
     """Position, orientation or spacing is missing or contradictory."""
 
     code = "geometry"
+
+
+class LevelsError(SeriesError):
+    """The two slices that a person chose are not in the series, or not in this order."""
+
+    code = "levels"
 
 
 class PixelDecodeError(SeriesError):

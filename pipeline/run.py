@@ -14,14 +14,15 @@ import numpy as np
 from pydicom import Dataset
 
 from pipeline.age import patient_age_years
-from pipeline.arrays import MaskArray
+from pipeline.arrays import HuArray, MaskArray
 from pipeline.atlas import AgeChoice, Atlas, AtlasSet
+from pipeline.brain import ALGORITHMS as BRAIN_ALGORITHMS
 from pipeline.brain import BrainMethod, extract_brain
 from pipeline.eligibility import Eligibility, check_eligibility, check_metadata
 from pipeline.encode import objects
 from pipeline.encode.findings import Findings
 from pipeline.encode.objects import ObjectKind
-from pipeline.errors import CoverageError
+from pipeline.errors import CoverageError, GeometryError, LevelsError
 from pipeline.hyperdense import hyperdense_ml
 from pipeline.levels import AspectsLevels, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
@@ -162,6 +163,7 @@ def run(
     """
     watch = _Stopwatch(clock)
     check_metadata(series)
+    chosen = _chosen_levels(series, parameters)
     with watch.time("decode"):
         volume = to_volume(series)
     with watch.time("brain"):
@@ -171,18 +173,23 @@ def run(
     atlases = {level: tools.atlases.get(age.group, level) for level in Level}
     with watch.time("levels"):
         head = _Head(series, volume, brain, align_head(volume, brain))
-        levels = _levels(head, tools, atlases, parameters)
+        levels = chosen or _levels(head, tools, atlases)
         _check_brain(head, levels)
     with watch.time("registration"):
+        slabs = {level: slab(volume, levels.get(level).index) for level in Level}
         registrations = {
-            level: _register(head, atlases[level], levels.get(level).index, parameters.registration)
+            level: _register(
+                head, atlases[level], levels.get(level).index, slabs[level], parameters.registration
+            )
             for level in Level
         }
     with watch.time("mapping"):
         region_map = RegionMap(
             levels={
-                level: _map(volume, brain, atlases[level], registrations[level], levels)
-                for level in Level
+                level: _map(
+                    head, atlases[level], levels.get(level).index, slabs[level], registration
+                )
+                for level, registration in registrations.items()
             }
         )
         measurements = measure(volume, region_map)
@@ -233,11 +240,17 @@ class _Head(NamedTuple):
     midline: Midline
 
 
-def _levels(
-    head: _Head, tools: Tools, atlases: dict[Level, Atlas], parameters: Parameters
-) -> AspectsLevels:
-    if parameters.levels is not None:
-        return levels_by_person(head.series, *parameters.levels)
+def _chosen_levels(series: CtSeries, parameters: Parameters) -> AspectsLevels | None:
+    """Take the slices that a person chose; before anything is computed."""
+    if parameters.levels is None:
+        return None
+    try:
+        return levels_by_person(series, *parameters.levels)
+    except GeometryError as error:
+        raise LevelsError(str(error)) from error
+
+
+def _levels(head: _Head, tools: Tools, atlases: dict[Level, Atlas]) -> AspectsLevels:
     similarity = match_templates(head.volume, head.brain, head.midline, list(atlases.values()))
     network = None
     if tools.localizer is not None:
@@ -256,10 +269,12 @@ def _check_brain(head: _Head, levels: AspectsLevels) -> None:
             )
 
 
-def _register(head: _Head, atlas: Atlas, index: int, method: Method) -> Registration:
+def _register(
+    head: _Head, atlas: Atlas, index: int, mean_hu: HuArray, method: Method
+) -> Registration:
     view = head.volume.view
     return register(
-        view.apply(slab(head.volume, index)),
+        view.apply(mean_hu),
         view.apply(head.brain[index]),
         view.spacing(head.volume.pixel_spacing_mm),
         atlas,
@@ -269,20 +284,15 @@ def _register(head: _Head, atlas: Atlas, index: int, method: Method) -> Registra
 
 
 def _map(
-    volume: Volume,
-    brain: MaskArray,
-    atlas: Atlas,
-    registration: Registration,
-    levels: AspectsLevels,
+    head: _Head, atlas: Atlas, index: int, mean_hu: HuArray, registration: Registration
 ) -> LevelMap:
-    index = levels.get(atlas.level).index
-    view = volume.view
-    labels = view.undo(map_labels(atlas, registration, view.apply(brain[index])))
+    view = head.volume.view
+    labels = view.undo(map_labels(atlas, registration, view.apply(head.brain[index])))
     return LevelMap(
         level=atlas.level,
         slice_index=index,
         labels=np.ascontiguousarray(labels),
-        tissue=tissue_only(labels, slab(volume, index), volume.pixel_spacing_mm),
+        tissue=tissue_only(labels, mean_hu, head.volume.pixel_spacing_mm),
     )
 
 
@@ -307,7 +317,11 @@ def _provenance(
         age_years=age.years,
         age_flag=age.flag,
         levels_by="person" if levels.method == "person" else "method",
-        algorithms=(*_level_algorithms(tools, levels), ALGORITHMS[parameters.registration]),
+        algorithms=(
+            *_level_algorithms(tools, levels),
+            BRAIN_ALGORITHMS[parameters.brain_method],
+            ALGORITHMS[parameters.registration],
+        ),
         libraries={name: version(name) for name in _LIBRARIES},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -12,11 +13,20 @@ from rich.table import Table
 
 from atlases.errors import AtlasError
 from atlases.folders import default_data_folder, find_atlas
+from node.choices import (
+    BRAINS,
+    DEFAULT_CHOICES,
+    REGISTRATIONS,
+    BrainName,
+    Choices,
+    RegistrationName,
+)
 from node.compute import Ending, Job, Outcome, compute
 from node.objects import DEFAULT_OBJECTS, OBJECT_NAMES
 
 _EXIT_REJECTED = 3
 _EXIT_USE = 2
+_LEVELS_CODE: Final = "levels"
 
 
 class _ObjectsType(click.ParamType[tuple[str, ...]]):
@@ -67,6 +77,20 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     type=_LevelsType(),
     help="Ganglionic and supraganglionic slice, 0-based from inferior to superior.",
 )
+@click.option(
+    "--registration",
+    type=click.Choice(REGISTRATIONS),
+    default=DEFAULT_CHOICES.registration,
+    show_default=True,
+    help="How the atlas is laid on the slices; ants is the paper's way.",
+)
+@click.option(
+    "--brain",
+    type=click.Choice(BRAINS),
+    default=DEFAULT_CHOICES.brain,
+    show_default=True,
+    help="How the brain is masked; paper is the paper's way.",
+)
 @click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
@@ -82,6 +106,8 @@ def process(
     objects: tuple[str, ...],
     age: float | None,
     levels: tuple[int, int] | None,
+    registration: RegistrationName,
+    brain: BrainName,
     atlas: str,
     data: Path | None,
     content_time: datetime | None,
@@ -89,7 +115,8 @@ def process(
     """Map the regions of the head CT in FOLDER and write SEG, SR and pictures.
 
     Exit status: 0 done, 3 the series was rejected (why is in result.json),
-    2 wrong use, no atlas, or a file that cannot be read or written.
+    2 wrong use, levels that the series has not, no atlas, or a file that cannot
+    be read or written.
     """
     try:
         atlas_folder = find_atlas(atlas, data or default_data_folder())
@@ -103,6 +130,7 @@ def process(
                 age_years=age,
                 levels=levels,
                 objects=objects,
+                choices=Choices(registration=registration, brain=brain),
             )
         )
     except (AtlasError, OSError) as error:
@@ -110,7 +138,7 @@ def process(
         sys.exit(_EXIT_USE)
     _report(outcome, out)
     if outcome.ending is Ending.REJECTED:
-        sys.exit(_EXIT_REJECTED)
+        sys.exit(_EXIT_USE if outcome.code == _LEVELS_CODE else _EXIT_REJECTED)
 
 
 def _files(folder: Path, out: Path) -> tuple[Path, ...]:

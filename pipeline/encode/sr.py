@@ -220,6 +220,13 @@ def _identified(algorithm: Algorithm, provenance: Provenance) -> AlgorithmIdenti
     )
 
 
+def _level_algorithm(provenance: Provenance) -> AlgorithmIdentification | None:
+    """Name what chose the slices; none where a person did."""
+    if provenance.levels_by == "person":
+        return None
+    return _identified(algorithms(provenance)[0], provenance)
+
+
 def _level_group(
     series: CtSeries,
     levels: AspectsLevels,
@@ -233,7 +240,7 @@ def _level_group(
         finding_category=codes.SPATIAL.to_code(),
         finding_type=codes.LEVELS.to_code(),
         finding_sites=[FindingSite(anatomic_location=codes.BRAIN.to_code())],
-        algorithm_id=_identified(algorithms(sources.provenance)[0], sources.provenance),
+        algorithm_id=_level_algorithm(sources.provenance),
         measurements=_measurements(_level_numbers(levels)),
         qualitative_evaluations=[
             QualitativeEvaluation(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.choices import Choices
 from node.config import Delivery, NodeConfig, Peer, load_config, make_config
 from node.errors import ConfigError
 from tests.peers import REPOSITORY, NodeProcess, StoreScp, peer
@@ -51,6 +52,8 @@ def test_example_gives_the_defaults() -> None:
         ({"ae_title": "BACK\\SLASH"}, "ae_title: "),
         ({"quite_time_s": 1}, "quite_time_s: "),
         ({"uid_root": "1.2.3"}, "uid_root: "),
+        ({"registration": "syn"}, "registration: "),
+        ({"brain": "none"}, "brain: "),
         ({"default_peer": "pacs"}, "default_peer: there is no [[peers]] with name 'pacs'"),
         ({"also_send_to": ["x"]}, "also_send_to: there is no [[peers]] with name 'x'"),
         ({"delivery": {"jitter": 2}}, "delivery.jitter: "),
@@ -146,3 +149,9 @@ def test_unknown_callers_may_send_where_a_default_peer_takes_their_results() -> 
     assert NodeConfig(peers=(pacs,), default_peer="pacs").takes_unknown_callers
     shut = NodeConfig(peers=(pacs,), default_peer="pacs", accept_unknown_callers=False)
     assert not shut.takes_unknown_callers
+
+
+def test_choices_of_the_method_are_read() -> None:
+    config = make_config({"registration": "ants", "brain": "paper"}, HERE)
+    assert config.choices == Choices(registration="ants", brain="paper")
+    assert NodeConfig().choices == Choices()

@@ -172,6 +172,27 @@ def test_a_head_is_done_twice_with_the_same_bytes(tmp_path: Path, data: Path) ->
     assert found["levels"]["ganglionic"]["index"] == 15
 
 
+def test_methods_are_chosen_and_recorded(tmp_path: Path, data: Path) -> None:
+    save(datasets(), tmp_path / "in")
+    fixed = ("--levels", "15,19", "--age", "60")
+    recorded, uids = [], set()
+    for how in ((), ("--registration", "affine"), ("--brain", "paper")):
+        out = tmp_path / "-".join(("out", *how))
+        assert process(tmp_path / "in", out, data, *fixed, *how).exit_code == 0
+        found = json.loads((out / "result.json").read_text())
+        names = {item["name"] for item in found["provenance"]["algorithms"]}
+        content = (out / "sr.dcm").read_bytes()
+        assert all(f"Algorithm {name}".encode() in content for name in names)
+        recorded.append(names)
+        uids.add(dcmread(out / "sr.dcm").SOPInstanceUID)
+    assert recorded == [
+        {"brain within the skull", "greedy"},
+        {"brain within the skull", "affine correlation"},
+        {"brain as in the paper", "greedy"},
+    ]
+    assert len(uids) == len(recorded)
+
+
 def test_a_single_file_is_too_few_slices(tmp_path: Path, data: Path) -> None:
     (path,) = save(stack(1), tmp_path / "in")
     out = tmp_path / "out"
@@ -181,7 +202,10 @@ def test_a_single_file_is_too_few_slices(tmp_path: Path, data: Path) -> None:
 def test_levels_outside_the_series_are_refused(tmp_path: Path, data: Path) -> None:
     save(datasets(), tmp_path / "in")
     out = tmp_path / "out"
-    assert refused(process(tmp_path / "in", out, data, "--levels", "15,99"), out) == "geometry"
+    result = process(tmp_path / "in", out, data, "--levels", "15,99")
+    assert result.exit_code == 2
+    assert "rejected (levels)" in result.stderr
+    assert json.loads((out / "result.json").read_text())["code"] == "levels"
     assert refused(process(tmp_path / "in", out, data, "--levels", "0,31"), out) == "coverage"
 
 
@@ -193,6 +217,8 @@ def test_levels_outside_the_series_are_refused(tmp_path: Path, data: Path) -> No
         ("--levels", "a,b"),
         ("--levels", "1,2,3"),
         ("--levels", "-1,3"),
+        ("--registration", "syn"),
+        ("--brain", "all"),
         ("--age", "-3"),
         ("--age", "old"),
         ("--content-time", "noon"),
