@@ -54,6 +54,10 @@ class Peer(_Section):
         the default peer.
     ask_count : bool
         Whether it is asked by C-FIND how many images a series has that it sent.
+    fetch_missing : bool
+        Whether images of a series that it sent in part are fetched from it.
+    retrieve : str
+        How images are fetched: ``"move"``, to our port, or ``"get"``.
     commit : bool
         Whether it is asked to confirm that it keeps the results.
     tls : bool
@@ -71,6 +75,8 @@ class Peer(_Section):
     may_send: bool = True
     destination: bool = True
     ask_count: bool = False
+    fetch_missing: bool = False
+    retrieve: Literal["move", "get"] = "move"
     commit: bool = False
     tls: bool = False
     ca: Path | None = None
@@ -156,6 +162,7 @@ class NodeConfig(BaseSettings):
     check_called_ae_title: bool = False
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 32
     max_pdu: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
+    max_object: Annotated[int, Field(ge=1 << 16)] = 1 << 30
     network_timeout_s: Seconds = 60.0
     min_free_disk: Annotated[int, Field(ge=0)] = 2 << 30
     registration: RegistrationName = "greedy"

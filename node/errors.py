@@ -16,6 +16,7 @@
         - PeerTimeoutError
         - ContextRefusedError
         - StoreRefusedError
+        - RetrieveError
 
 Messages name peers, series and files of ours; never the patient.
 """
@@ -129,3 +130,9 @@ class StoreRefusedError(PeerError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class RetrieveError(PeerError):
+    """The peer did not send all that it was asked for."""
+
+    code = "retrieve"

@@ -59,7 +59,7 @@ def echo(config: NodeConfig, peer: Peer) -> None:
     PeerError
         It is not, or does not want to speak with us.
     """
-    with _association(config, peer, [build_context(Verification)]) as association:
+    with open_association(config, peer, [build_context(Verification)]) as association:
         status = association.send_c_echo()
         if "Status" not in status:
             raise AssociationAbortedError(f"{peer.name} ended the association during C-ECHO")
@@ -93,14 +93,21 @@ def count_images(config: NodeConfig, peer: Peer, study_uid: str, series_uid: str
     query.SeriesInstanceUID = series_uid
     query.NumberOfSeriesRelatedInstances = ""
     model = StudyRootQueryRetrieveInformationModelFind
-    with _association(config, peer, [build_context(model)]) as association:
-        matches = list(_matches(association, peer, query, model))
+    with open_association(config, peer, [build_context(model)]) as association:
+        matches = list(find(association, peer, query, model))
     counts = [match.get("NumberOfSeriesRelatedInstances") for match in matches]
     known = [int(count) for count in counts if count is not None and str(count).strip()]
     return max(known, default=None)
 
 
-def _matches(association: Any, peer: Peer, query: Dataset, model: str) -> Iterator[Dataset]:
+def find(association: Any, peer: Peer, query: Dataset, model: str) -> Iterator[Dataset]:
+    """Ask by C-FIND and return the matches.
+
+    Raises
+    ------
+    AssociationAbortedError
+        The peer gave no answer, or a failure.
+    """
     for status, match in association.send_c_find(query, model):
         if "Status" not in status:
             raise AssociationAbortedError(f"{peer.name} gave no answer to C-FIND")
@@ -137,7 +144,7 @@ def request_commitment(
 
     model = StorageCommitmentPushModel
     handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, report)]
-    with _association(config, peer, [build_context(model)], handlers) as association:
+    with open_association(config, peer, [build_context(model)], handlers) as association:
         answer, _ = association.send_n_action(request, 1, model, StorageCommitmentPushModelInstance)
         _require_success(peer, "N-ACTION", answer)
         came.wait(_SAME_ASSOCIATION_S)
@@ -154,7 +161,7 @@ def report_commitment(config: NodeConfig, peer: Peer, report: Dataset, event_typ
     model = StorageCommitmentPushModel
     # whoever reports is the SCP, though it asks for the association
     role = build_role(model, scp_role=True)
-    with _association(config, peer, [build_context(model)], negotiation=[role]) as association:
+    with open_association(config, peer, [build_context(model)], negotiation=[role]) as association:
         answer, _ = association.send_n_event_report(
             report, event_type, model, StorageCommitmentPushModelInstance
         )
@@ -194,7 +201,7 @@ def send(
     """
     datasets = {path: dcmread(path) for path in dict.fromkeys(chain.from_iterable(choices))}
     contexts = proposed_contexts(str(dataset.SOPClassUID) for dataset in datasets.values())
-    with _association(config, peer, contexts) as association:
+    with open_association(config, peer, contexts) as association:
         accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
         refused = {path for path, item in datasets.items() if item.SOPClassUID not in accepted}
         files = min(choices, key=lambda paths: len(refused.intersection(paths)))
@@ -223,13 +230,28 @@ def _store(association: Any, peer: Peer, name: str, dataset: Dataset, on_object:
 
 
 @contextmanager
-def _association(
+def open_association(
     config: NodeConfig,
     peer: Peer,
     contexts: list[PresentationContext],
     handlers: list[Any] | None = None,
     negotiation: list[Any] | None = None,
 ) -> Iterator[Any]:
+    """Open an association with a peer; release it when the block ends.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    peer : Peer
+    contexts : list of PresentationContext
+    handlers, negotiation : list, optional
+        As pynetdicom takes them: event handlers, extended negotiation items.
+
+    Raises
+    ------
+    PeerError
+        There is none.
+    """
     ae = AE(ae_title=config.ae_title)
     ae.maximum_pdu_size = config.max_pdu
     ae.connection_timeout = config.delivery.timeout_s

@@ -9,7 +9,6 @@ import random
 import signal
 import threading
 import time
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -26,13 +25,14 @@ from node.commitment import CommitmentScp
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer
-from node.errors import ConfigError, NodeError, PeerError
+from node.errors import ConfigError, NodeError
+from node.fetching import Fetcher, Keeper
 from node.health import Watchdog
 from node.inbox import Inbox
+from node.origin import Origin
 from node.pool import WorkerPool
 from node.scp import Receiver, start_scp
-from node.scu import count_images
-from node.state import Ledger, SeriesRecord
+from node.state import Ledger
 from node.workflow import Engine, Tools
 
 LOG = logging.getLogger(__name__)
@@ -98,8 +98,11 @@ class Node:
                 incomplete_s=config.incomplete_quiet_time_s,
                 longest_s=config.longest_quiet_time_s,
             ),
-            partial(count_at_origin, config) if any(p.ask_count for p in config.peers) else None,
         )
+        keep = Keeper(self.inbox, self.assembly)
+        if any(peer.ask_count or peer.fetch_missing for peer in config.peers):
+            self.assembly.origin = Origin(config, ledger, keep)
+        self.fetcher = Fetcher(config, keep)
         self._server: Any = None
         self.watchdog = Watchdog(
             config, ledger, self.inbox.incoming, lambda: self._server is not None
@@ -125,6 +128,7 @@ class Node:
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.engine.start()
         self.assembly.start()
+        self.fetcher.start()
         LOG.info(
             "listening",
             extra={
@@ -152,6 +156,7 @@ class Node:
         if self._server is not None:
             _close_server(self._server)
             self.commitment_scp.stop()
+            self.fetcher.stop()
             self.assembly.stop()
             self.engine.stop()
         self.pool.stop()
@@ -208,32 +213,6 @@ def checked_atlas(config: NodeConfig) -> Path:
     folder = config.atlas_folder or find_atlas(config.atlas, config.data_folder)
     require_intact(catalog_entry(config.atlas), folder)
     return folder
-
-
-def count_at_origin(config: NodeConfig, record: SeriesRecord) -> int | None:
-    """Ask the sender of a series how many images it has, where it may be asked.
-
-    Returns
-    -------
-    int or None
-        None where it is not to be asked, or gave no answer.
-    """
-    peer = config.peer_of(record.calling_ae)
-    if peer is None or not peer.ask_count or not record.study_uid:
-        return None
-    try:
-        return count_images(config, peer, record.study_uid, record.series_uid)
-    except PeerError as error:
-        LOG.warning(
-            "not_counted",
-            extra={
-                "series": record.series_uid,
-                "peer": peer.name,
-                "code": error.code,
-                "reason": str(error),
-            },
-        )
-        return None
 
 
 def _lock_data_folder(folder: Path) -> TextIO:

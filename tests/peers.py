@@ -264,10 +264,10 @@ class NodeProcess(Peer):
         if wait:
             wait_for(lambda: len(self.events("listening")) > before, 30.0, "the node listens")
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run another command with the node's configuration."""
         return subprocess.run(
-            [aspects_node(), *arguments, "--config", str(self.config_file)],
+            [aspects_node(), *arguments, "--config", str(self.config_file)], input=stdin,
             env=ENVIRONMENT, capture_output=True, text=True, timeout=50, check=False,
         )  # fmt: skip
 

@@ -6,14 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from node.assembly import Assembly, Count, Patience
+from node.assembly import Assembly, Patience
 from node.inbox import Inbox
 from node.presentation import NO_INPUT_CLASSES
-from node.state import Generation, Ledger, State, series_key
+from node.state import Generation, Ledger, SeriesRecord, State, series_key
 from tests.node.series import write_series
 from tests.peers import wait_for
 
 QUIET_S = 0.2
+
+
+Count = Callable[[SeriesRecord], int | None]
+
+
+class Sender:
+    """A sender that counts as it is told, and sends what is missing when asked."""
+
+    def __init__(self, count: Count) -> None:
+        self.count = count
+        self.send_missing: Callable[[], None] = lambda: None
+
+    def fetch(self, record: SeriesRecord) -> None:
+        assert record.series_uid
+        self.send_missing()
 
 
 class Desk:
@@ -34,8 +49,10 @@ class Desk:
             self.ledger,
             lambda key, number: self.submitted.append((key, number)),
             Patience(quiet_s=QUIET_S, incomplete_s=incomplete_s, longest_s=longest_s),
-            count,
         )
+        self.sender = Sender(count or (lambda _: None))
+        if count is not None:
+            self.assembly.origin = self.sender
 
     def receive(self, path: Path, association: int = 1) -> None:
         self.assembly.stored(self.inbox.store(b"", path.read_bytes()), association)
@@ -248,6 +265,33 @@ def test_sender_with_more_images_is_waited_for(
     found = desk.generation(uid)
     assert found.evidence == "short"
     assert found.missing.startswith("the sender holds 3 images, 2 came; ")
+
+
+def test_missing_images_are_fetched_and_counted_anew(
+    make_desk: Callable[..., Desk], tmp_path: Path
+) -> None:
+    desk = make_desk(lambda _: 3, incomplete_s=2 * QUIET_S)
+    uid, files = write_series(tmp_path, "a", 3)
+    desk.sender.send_missing = lambda: desk.receive(files[2], association=2)
+    for path in files[:2]:
+        desk.receive(path)
+    desk.assembly.closed(1)
+    wait_for(lambda: desk.submitted, what="submitted")
+    found = desk.generation(uid)
+    assert (found.evidence, len(found.images)) == ("count", 3)
+    assert "holds" not in found.missing
+
+
+def test_missing_images_are_asked_for_once(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
+    desk = make_desk(lambda _: 3, incomplete_s=QUIET_S, longest_s=4 * QUIET_S)
+    asked: list[bool] = []
+    desk.sender.send_missing = lambda: asked.append(True)
+    uid, files = write_series(tmp_path, "a", 3)
+    desk.receive(files[0])
+    desk.assembly.closed(1)
+    wait_for(lambda: desk.submitted, what="submitted in the end")
+    assert desk.generation(uid).evidence == "short"
+    assert asked == [True]
 
 
 def test_sender_that_cannot_count_changes_nothing(
