@@ -96,8 +96,8 @@ MARGIN_SUPRAGANGLIONIC: Final = _private(
 QUALITY: Final = _private("QUALITY", "Quality of the mapping")
 MAPPED: Final = _private("MAPPED", "Region mapped")
 TISSUE: Final = _private("TISSUE", "Tissue only, without CSF and calcification")
-SIDE_DIFFERENCE: Final = _private("SIDE_DIFF", "Tissue median minus that of the other side")
-SIDE_RATIO: Final = _private("SIDE_RATIO", "Tissue median over that of the other side")
+SIDE_DIFFERENCE: Final = _private("SIDE_DIFF", "Difference from the other side")
+SIDE_RATIO: Final = _private("SIDE_RATIO", "Ratio to the other side")
 
 _VERDICTS: Final = {"pass": "Pass", "warn": "Warning", "fail": "Fail"}
 

@@ -31,6 +31,7 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
+from pipeline.arrays import LabelArray
 from pipeline.encode import codes
 from pipeline.encode.codes import Concept
 from pipeline.encode.common import (
@@ -47,6 +48,7 @@ from pipeline.encode.common import (
     stamp,
 )
 from pipeline.encode.context import device_observer, requests
+from pipeline.encode.coordinates import region_coordinates, slice_coordinates
 from pipeline.encode.seg import source_of_frame, tracking_id
 from pipeline.encode.words import (
     READING_NOTES,
@@ -77,7 +79,12 @@ class _Sources:
 
     headers: Sequence[Dataset]
     seg: Dataset
+    planes: LabelArray
     provenance: Provenance
+
+    @property
+    def is_labelmap(self) -> bool:
+        return bool(self.seg.SegmentationType == "LABELMAP")
 
 
 def build_sr(  # noqa: PLR0913 - the report draws on every stage
@@ -129,7 +136,9 @@ def build_sr(  # noqa: PLR0913 - the report draws on every stage
     """
     settings = settings or EncodeSettings()
     moment = series_time(series, now)
-    sources = _Sources(headers=source_headers(series), seg=seg, provenance=provenance)
+    sources = _Sources(
+        headers=source_headers(series), seg=seg, planes=seg.pixel_array, provenance=provenance
+    )
     parts = (str(seg.SOPInstanceUID), str(settings.sr_class), _numbers_digest(measurements))
     groups = [
         _level_group(series, levels, quality, sources, new_uid("tracking", "levels", *parts)),
@@ -241,7 +250,7 @@ def _level_group(
         finding_type=codes.LEVELS.to_code(),
         finding_sites=[FindingSite(anatomic_location=codes.BRAIN.to_code())],
         algorithm_id=_level_algorithm(sources.provenance),
-        measurements=_measurements(_level_numbers(levels)),
+        measurements=_measurements(_level_numbers(levels, sources.headers)),
         qualitative_evaluations=[
             QualitativeEvaluation(
                 name=codes.QUALITY.to_code(), value=codes.verdict(quality.verdict).to_code()
@@ -263,12 +272,19 @@ def _level_group(
     return group
 
 
-def _level_numbers(levels: AspectsLevels) -> list[_Number]:
+def _level_numbers(levels: AspectsLevels, headers: Sequence[Dataset]) -> list[_Number]:
     lower, upper = levels.ganglionic, levels.supraganglionic
+    of_lower, of_upper = (slice_coordinates(headers[item.index]) for item in (lower, upper))
+    one: dict[str, Any] = {"unit": codes.ONE}
     return [
-        _Number(name=codes.MARGIN_GANGLIONIC, value=lower.margin, unit=codes.ONE),
-        _Number(name=codes.MARGIN_SUPRAGANGLIONIC, value=upper.margin, unit=codes.ONE),
-        _Number(name=codes.DISTANCE, value=levels.distance_mm, unit=codes.MM),
+        _Number(name=codes.MARGIN_GANGLIONIC, value=lower.margin, places=of_lower, **one),
+        _Number(name=codes.MARGIN_SUPRAGANGLIONIC, value=upper.margin, places=of_upper, **one),
+        _Number(
+            name=codes.DISTANCE,
+            value=levels.distance_mm,
+            unit=codes.MM,
+            places=[*of_lower, *of_upper],
+        ),
     ]
 
 
@@ -281,6 +297,7 @@ class _Number:
     unit: Concept
     derivation: Concept | None = None
     method: Concept | None = None
+    places: Sequence[Any] = ()
 
     @property
     def known(self) -> bool:
@@ -301,6 +318,7 @@ def _measurements(numbers: Sequence[_Number]) -> list[Measurement]:
             unit=item.unit.to_code(),
             derivation=item.derivation.to_code() if item.derivation else None,
             method=item.method.to_code() if item.method else None,
+            referenced_coordinates=item.places or None,
         )
         for item in numbers
         if item.value is not None and item.known
@@ -343,19 +361,30 @@ def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
         **shared,
     )
     group[0].ContentSequence.extend(_unmeasured(numbers))
+    _add_outline(group, item, sources)
     return group
 
 
+def _add_outline(group: Any, item: RegionMeasurement, sources: _Sources) -> None:
+    """Give the area the outline of the region."""
+    frame = _frame_number(item, sources)
+    mask = sources.planes[frame - 1] == (item.region_side.number if sources.is_labelmap else 1)
+    area = next(one for one in group[0].ContentSequence if one.ValueType == "NUM")
+    outline = region_coordinates(mask, sources.headers[item.slice_index])
+    area.ContentSequence = ContentSequence(outline)
+
+
 def _region_numbers(item: RegionMeasurement) -> list[_Number]:
-    hu = {"name": codes.ATTENUATION, "unit": codes.HU}
+    hu: dict[str, Any] = {"name": codes.ATTENUATION, "unit": codes.HU}
+    tissue: dict[str, Any] = {"derivation": codes.MEDIAN, "method": codes.TISSUE}
     return [
         _Number(name=codes.AREA, value=item.area_mm2, unit=codes.MM2),
         _Number(value=item.hu_mean, derivation=codes.MEAN, **hu),
         _Number(value=item.hu_median, derivation=codes.MEDIAN, **hu),
         _Number(value=item.hu_sd, derivation=codes.STANDARD_DEVIATION, **hu),
-        _Number(value=item.tissue_hu_median, derivation=codes.MEDIAN, method=codes.TISSUE, **hu),
-        _Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU),
-        _Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE),
+        _Number(value=item.tissue_hu_median, **tissue, **hu),
+        _Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU, **tissue),
+        _Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE, **tissue),
     ]
 
 
@@ -364,13 +393,14 @@ def _unmapped_group(
 ) -> MeasurementsAndQualitativeEvaluations:
     """Say that a region has no pixel: there is no frame to refer to."""
     region = item.region_side
+    header = sources.headers[item.slice_index]
+    nothing = _Number(name=codes.AREA, value=0.0, unit=codes.MM2, places=slice_coordinates(header))
     group = MeasurementsAndQualitativeEvaluations(
+        measurements=_measurements([nothing]),
         qualitative_evaluations=[
             QualitativeEvaluation(name=codes.MAPPED.to_code(), value=codes.NO.to_code())
         ],
-        source_images=[
-            SourceImageForMeasurementGroup.from_source_image(sources.headers[item.slice_index])
-        ],
+        source_images=[SourceImageForMeasurementGroup.from_source_image(header)],
         **shared,
     )
     group[0].ContentSequence.append(
@@ -381,24 +411,28 @@ def _unmapped_group(
 
 def _segment_reference(item: RegionMeasurement, sources: _Sources) -> ReferencedSegmentationFrame:
     header = sources.headers[item.slice_index]
-    number = item.region_side.number
-    is_labelmap = sources.seg.SegmentationType == "LABELMAP"
-    for frame_number, frame in enumerate(sources.seg.PerFrameFunctionalGroupsSequence, start=1):
+    reference = ReferencedSegmentationFrame(
+        sop_class_uid=sources.seg.SOPClassUID,
+        sop_instance_uid=sources.seg.SOPInstanceUID,
+        frame_number=_frame_number(item, sources),
+        segment_number=item.region_side.number,
+        source_image=SourceImageForSegmentation.from_source_image(header),
+    )
+    # PS3.3, 10.3 "Image SOP Instance Reference Macro": frame or segment, not both;
+    # a frame of a label map shows all regions of its level
+    place = reference[0].ReferencedSOPSequence[0]
+    del place["ReferencedFrameNumber" if sources.is_labelmap else "ReferencedSegmentNumber"]
+    return reference
+
+
+def _frame_number(item: RegionMeasurement, sources: _Sources) -> int:
+    """Return the number of the SEG frame that shows a region, from 1."""
+    header = sources.headers[item.slice_index]
+    for number, frame in enumerate(sources.seg.PerFrameFunctionalGroupsSequence, start=1):
         if source_of_frame(frame) != header.SOPInstanceUID:
             continue
-        if is_labelmap or _segment_of(frame) == number:
-            reference = ReferencedSegmentationFrame(
-                sop_class_uid=sources.seg.SOPClassUID,
-                sop_instance_uid=sources.seg.SOPInstanceUID,
-                frame_number=frame_number,
-                segment_number=number,
-                source_image=SourceImageForSegmentation.from_source_image(header),
-            )
-            # PS3.3, 10.3 "Image SOP Instance Reference Macro": frame or segment, not both;
-            # a frame of a label map shows all regions of its level
-            place = reference[0].ReferencedSOPSequence[0]
-            del place["ReferencedFrameNumber" if is_labelmap else "ReferencedSegmentNumber"]
-            return reference
+        if sources.is_labelmap or _segment_of(frame) == item.region_side.number:
+            return number
     raise EncodingError(
         f"series {header.SeriesInstanceUID}: region {item.region_side.name} was measured, "
         "but has no frame in the segmentation"

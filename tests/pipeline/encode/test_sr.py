@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import highdicom as hd
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage
@@ -14,7 +15,7 @@ from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage
 from pipeline.encode.common import EncodeSettings, SrClass
 from pipeline.encode.sr import build_sr
 from pipeline.errors import EncodingError
-from pipeline.regions import REGION_SIDES
+from pipeline.regions import REGION_SIDES, Level
 from tests.pipeline.encode.builders import (
     NEW_UID,
     NOW,
@@ -150,8 +151,35 @@ def test_numbers_of_a_region(seg_and_sr: tuple[Dataset, Dataset]) -> None:
         "Median": (35.0, "[hnsf'U]"),
         "Standard Deviation": (1.5, "[hnsf'U]"),
     }
-    (difference,) = named(group, "Tissue median minus that of the other side")
+    (difference,) = named(group, "Difference from the other side")
     assert float(difference.MeasuredValueSequence[0].NumericValue) == -1.25
+
+
+def test_outlines_lie_around_the_regions(seg_and_sr: tuple[Dataset, Dataset]) -> None:
+    _, sr = seg_and_sr
+    series = ct_series()
+    for region, group in zip(REGION_SIDES, groups(sr)[1:], strict=True):
+        (area,) = named(group, "Area")
+        (outline,) = area.ContentSequence
+        (image,) = outline.ContentSequence
+        slice_index = 5 if region.level is Level.GANGLIONIC else 9
+        reference = image.ReferencedSOPSequence[0]
+        assert reference.ReferencedSOPInstanceUID == series.sop_instance_uids[slice_index]
+        columns, rows = np.reshape(outline.GraphicData, (-1, 2)).T
+        if region.number == 4:  # not mapped: the whole slice
+            assert (min(columns), max(columns), min(rows), max(rows)) == (0, 53, 0, 61)
+            continue
+        labels = region_map(series).levels[region.level].labels
+        of_row, of_column = np.nonzero(labels == region.number)
+        assert (min(columns), max(columns)) == (min(of_column), max(of_column) + 1)
+        assert (min(rows), max(rows)) == (min(of_row), max(of_row) + 1)
+
+
+def test_every_group_has_coordinates(seg_and_sr: tuple[Dataset, Dataset]) -> None:
+    """A widely used viewer ends with an error at a measurement without them."""
+    _, sr = seg_and_sr
+    for group in groups(sr):
+        assert [item for item in items(group) if item.ValueType == "SCOORD"]
 
 
 def test_empty_region_is_said_to_be_empty(seg_and_sr: tuple[Dataset, Dataset]) -> None:
@@ -159,7 +187,8 @@ def test_empty_region_is_said_to_be_empty(seg_and_sr: tuple[Dataset, Dataset]) -
     group = groups(sr)[4]
     assert not named(group, "Referenced Segmentation Frame")
     assert named(group, "Region mapped")[0].ConceptCodeSequence[0].CodeMeaning == "No"
-    assert not named(group, "Area")
+    (area,) = named(group, "Area")
+    assert area.MeasuredValueSequence[0].NumericValue == 0
     assert "R I (Insula) was not mapped" in texts(group)
 
 
@@ -184,7 +213,8 @@ def test_missing_numbers_are_named() -> None:
     assert len(named(group, "Attenuation Coefficient")) == 3
     assert (
         "Not measured: Standard Deviation, Attenuation Coefficient; "
-        "Tissue median minus that of the other side." in texts(group)
+        "Median, Tissue only, without CSF and calcification, Difference from the other side."
+        in texts(group)
     )
 
 

@@ -86,6 +86,10 @@ _GROUP = (
     '/CONTAINER (125007,DCM,"Measurement Group")'
 )
 _PLANAR = 'Template 1410 PlanarROIMeasurements/[Row 1] CONTAINER (125007,DCM,"Measurement Group")'
+_COORDINATES = (
+    'SCOORD (260753009,SCT,"Source")',
+    'SCOORD (260753009,SCT,"Source")/IMAGE (260753009,SCT,"Source")',
+)
 ACCEPTED_BY_SR_VALIDATOR = {
     "its tables of TID 1410 are older than these rows": [
         f"Warning: {_GROUP}/{item}: Content Item not in template"
@@ -100,6 +104,19 @@ ACCEPTED_BY_SR_VALIDATOR = {
     ],
     "TID 1410 may be extended by comments": [
         f'Warning: {_GROUP}/TEXT (121106,DCM,"Comment"): Content Item not in template'
+    ],
+    "TID 1419, part of TID 1410, may be extended: the outline of the area": [
+        f'Warning: {_GROUP}/NUM (42798000,SCT,"Area")/{item}: Content Item not in template'
+        for item in _COORDINATES
+    ],
+    "TID 1501 has coordinates, by TID 300; see the next": [
+        f"Warning: {_GROUP}/NUM ({number})/{item}: Content Item not in template"
+        for number in (
+            'MARGIN_G,99ASPECTS,"Margin of the ganglionic slice over the next"',
+            'MARGIN_S,99ASPECTS,"Margin of the supraganglionic slice over the next"',
+            '121206,DCM,"Distance"',
+        )
+        for item in _COORDINATES
     ],
     "the group of the levels is of TID 1501; it takes every group for one of TID 1410": [
         f"Warning: {_GROUP}/{item}: Content Item not in template"
