@@ -18,6 +18,7 @@ from atlases.errors import AtlasError
 from atlases.folders import atlas_folder, default_data_folder, find_atlas
 from atlases.install import install
 from atlases.verify import FileState, check_files, require_intact
+from node.commands.lazy import LazyGroup
 
 _FAILED: Final = 2
 _STYLES: Final = {FileState.OK: "green", FileState.MISSING: "yellow", FileState.ALTERED: "red"}
@@ -48,12 +49,20 @@ def _exit_on_atlas_error(command: Callable[_Parameters, None]) -> Callable[_Para
     return wrapped
 
 
-@click.group()
+_COMMANDS: Final = {
+    "install": "node.commands.atlas:install_command",
+    "list": "node.commands.atlas:list_command",
+    "quality": "node.commands.atlas_quality:quality_command",
+    "verify": "node.commands.atlas:verify_command",
+}
+
+
+@click.group(cls=LazyGroup, table=_COMMANDS)
 def atlas() -> None:
-    """Install, list and verify atlas sets."""
+    """Install, list, verify and judge atlas sets."""
 
 
-@atlas.command("install")
+@click.command("install")
 @click.argument("name")
 @click.option(
     "--from",
@@ -77,7 +86,7 @@ def install_command(name: str, source: Path | None, data_folder: Path) -> None:
     click.echo(f"{name} {entry.version} ({entry.licence}) is installed in {folder}")
 
 
-@atlas.command("list")
+@click.command("list")
 @_data_option
 @_exit_on_atlas_error
 def list_command(data_folder: Path) -> None:
@@ -91,7 +100,7 @@ def list_command(data_folder: Path) -> None:
     console.print(f"data folder: {data_folder}", soft_wrap=True, markup=False, highlight=False)
 
 
-@atlas.command("verify")
+@click.command("verify")
 @click.argument("name", default="aspects-281")
 @_data_option
 @_exit_on_atlas_error
