@@ -28,12 +28,12 @@ from pydicom.errors import InvalidDicomError
 
 from node.errors import StorageError
 from node.evidence import Place, place_of
-from node.files import write_durably
+from node.incoming import Incoming, SharedSync
 from node.state import CHANGED, Ledger, SeriesRecord, series_key, short_hash
 
 LOG = logging.getLogger(__name__)
 
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     InvalidDicomError,
     OSError,
     ValueError,
@@ -103,10 +103,24 @@ class Inbox:
             part.unlink()
         self._min_free_disk = min_free_disk
         self._counter = itertools.count()
+        self._folder = SharedSync(self.incoming)
 
     def has_room(self, size: int = 0) -> bool:
         """Tell whether an object of this many bytes can be taken."""
         return shutil.disk_usage(self.incoming).free - size >= self._min_free_disk
+
+    def open(self, size: int = 0) -> Incoming:
+        """Begin to receive an object of this many bytes, as far as is known.
+
+        Raises
+        ------
+        StorageError
+            There is no room, or the file cannot be made.
+        """
+        if not self.has_room(size):
+            raise StorageError("the disk is nearly full: free space or lower min_free_disk")
+        name = f"{time.time_ns():020d}-{next(self._counter):08d}.dcm"
+        return Incoming(self.incoming / name, self._folder)
 
     def store(self, meta: bytes, data: bytes) -> Path:
         """Put a received object on disk; when this returns it is durable.
@@ -123,14 +137,14 @@ class Inbox:
         StorageError
             There is no room or the write failed; nothing was kept.
         """
-        if not self.has_room(len(meta) + len(data)):
-            raise StorageError("the disk is nearly full: free space or lower min_free_disk")
-        path = self.incoming / f"{time.time_ns():020d}-{next(self._counter):08d}.dcm"
+        incoming = self.open(len(meta) + len(data))
         try:
-            write_durably(path, meta, data)
-        except OSError as error:
-            raise StorageError(f"the data folder cannot be written ({error.strerror})") from error
-        return path
+            incoming.write(meta)
+            incoming.write(data)
+        except StorageError:
+            incoming.drop()
+            raise
+        return incoming.keep()
 
     def waiting(self) -> list[Path]:
         """Return what was acknowledged and not sorted, in order of arrival."""
@@ -242,7 +256,7 @@ def read_place(path: Path) -> Place | None:
 def _read_place(head: Dataset) -> Place | None:
     try:
         return place_of(*(head.get(keyword) for keyword in _PLACE_TAGS))
-    except _UNREADABLE:  # pydicom converts a value when it is looked at
+    except UNREADABLE:  # pydicom converts a value when it is looked at
         return None
 
 
@@ -252,7 +266,7 @@ def _read_head(path: Path) -> Dataset:
         head = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
         if "SourceApplicationEntityTitle" in head.file_meta:
             head.add(head.file_meta["SourceApplicationEntityTitle"])
-    except _UNREADABLE:
+    except UNREADABLE:
         LOG.warning("unreadable_object", extra={"file": path.name})
         return Dataset()
     return head
@@ -261,10 +275,11 @@ def _read_head(path: Path) -> Dataset:
 def _data_hash(path: Path) -> str:
     """Hash what the peer sent, without the File Meta Information that we wrote."""
     content = path.read_bytes()
-    return short_hash(content[_data_offset(content) :])
+    return short_hash(content[data_offset(content) :])
 
 
-def _data_offset(content: bytes) -> int:
+def data_offset(content: bytes) -> int:
+    """Return where the data set begins in a DICOM file."""
     # PS3.10, 7.1 "DICOM File Meta Information": (0002,0000) UL comes first and
     # counts the bytes after itself; 128 preamble, 4 prefix, 12 for the element
     length = int.from_bytes(content[140:144], "little")

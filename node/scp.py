@@ -15,24 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
-from pynetdicom import AE, PYNETDICOM_IMPLEMENTATION_UID, _config, build_context, evt
+from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
 from node.config import NodeConfig
 from node.errors import ConfigError, StorageError
+from node.file_meta import file_meta
 from node.inbox import Inbox
+from node.lane import Lane, Wire
 from node.presentation import prefer_standard
 from node.status import StoreStatus
 from node.tls import server_context
 
 LOG = logging.getLogger(__name__)
 
-_PREAMBLE: Final = b"\x00" * 128 + b"DICM"
 _REJECTED_TRANSIENT: Final = 0x02
 _BY_PRESENTATION: Final = 0x03
 _LOCAL_LIMIT_EXCEEDED: Final = 0x02
@@ -72,12 +69,16 @@ class Receiver:
 
     def on_connection(self, event: evt.Event) -> None:
         """Answer small messages at once, and read large ones in large pieces."""
-        transport = event.assoc.dul.socket
+        association = event.assoc
+        transport = association.dul.socket
         # a read that began, as a handshake does, must end
         transport.socket.settimeout(self.config.network_timeout_s)
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # the library reads 4 KiB at a time: half of the time of an image
-        transport.recv = partial(_receive, transport.socket)
+        wire = Wire(transport.socket, self.config.max_pdu)
+        transport.recv = wire.recv
+        kept = partial(self._tell, id(association))
+        lane = Lane(association, wire, self.inbox, self.config.max_object, kept)
+        association.dul._read_pdu_data = lane.read
 
     def on_request(self, event: evt.Event) -> None:
         """Refuse an association that cannot be served; order its contexts."""
@@ -101,8 +102,11 @@ class Receiver:
         del event
         return StoreStatus.SUCCESS
 
+    def _tell(self, association: int, path: Path) -> None:
+        self.listener.stored(path, association)
+
     def on_store(self, event: evt.Event) -> int:
-        """Put the object on disk, then acknowledge it; it is not decoded here."""
+        """Put on disk, then acknowledge, what did not come by `node.lane`."""
         data = event.encoded_dataset(include_meta=False)
         if not data:
             return StoreStatus.CANNOT_UNDERSTAND
@@ -140,37 +144,14 @@ def _addresses(host: str) -> set[str]:
     return {str(item[4][0]) for item in found}
 
 
-def _receive(connection: socket.socket, count: int) -> bytearray:
-    """Read so many bytes, or fewer where the peer closes the connection."""
-    data = bytearray(count)
-    view, done = memoryview(data), 0
-    while done < count and (got := connection.recv_into(view[done:])):
-        done += got
-    view.release()
-    del data[done:]
-    return data
-
-
 def _meta(event: evt.Event) -> bytes:
-    """Encode the File Meta Information, with the sender in it.
-
-    References
-    ----------
-    DICOM PS3.10, 7.1 "DICOM File Meta Information": ``SourceApplicationEntityTitle``
-    (0002,0016) names the AE that the object came from.
-    """
-    meta = FileMetaDataset()
-    meta.FileMetaInformationGroupLength = 0  # set to the true length on writing
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = event.request.AffectedSOPClassUID
-    meta.MediaStorageSOPInstanceUID = event.request.AffectedSOPInstanceUID
-    meta.TransferSyntaxUID = UID(event.context.transfer_syntax)
-    meta.ImplementationClassUID = PYNETDICOM_IMPLEMENTATION_UID
-    meta.SourceApplicationEntityTitle = event.assoc.requestor.ae_title
-    buffer = DicomBytesIO()
-    buffer.write(_PREAMBLE)
-    write_file_meta_info(buffer, meta, enforce_standard=False)
-    return bytes(buffer.getvalue())
+    """Encode the File Meta Information, with the sender in it."""
+    return file_meta(
+        sop_class=event.request.AffectedSOPClassUID,
+        sop_instance=event.request.AffectedSOPInstanceUID,
+        transfer_syntax=event.context.transfer_syntax,
+        source_ae_title=event.assoc.requestor.ae_title,
+    )
 
 
 def start_scp(receiver: Receiver) -> ThreadedAssociationServer:

@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from rich.console import Console
 from rich.table import Table
 
@@ -43,60 +45,98 @@ class _Server:
     process: subprocess.Popen[bytes]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    server: str
+    senders: str
+    img_per_s: float
+    cpu_ms: float
+
+
 @click.command()
 @click.option("--images", default=200, show_default=True, type=click.IntRange(1), help="A sender.")
 @click.option(
     "--senders", default=(1, 4, 16), show_default=True, multiple=True, type=click.IntRange(1),
     help="So many at the same time; may be given several times.",
 )  # fmt: skip
+@click.option(
+    "--rounds", default=3, show_default=True, type=click.IntRange(1),
+    help="So often, the servers in turn; the median counts.",
+)  # fmt: skip
 @click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data folder with the atlas sets.")
-def receive(images: int, senders: tuple[int, ...], atlas: str, data: Path | None) -> None:
+def receive(
+    images: int, senders: tuple[int, ...], rounds: int, atlas: str, data: Path | None
+) -> None:
     """Send CT images of 512 x 512 to the node, to storescp and to Orthanc.
 
     dcmtk's storescu sends, with TCP_NODELAY=1; what is not installed is left
     out. The last line is one JSON object: images a second by server and number
-    of senders, CPU milliseconds an image, memory, and the milliseconds of a
-    C-STORE response.
+    of senders (the median, and each round), CPU milliseconds an image, memory,
+    and the milliseconds of a C-STORE response.
     """
     storescu = system_tool("storescu")
     if storescu is None:
         raise click.ClickException("storescu is not installed: apt install dcmtk")
     atlas_folder = find_atlas(atlas, data or default_data_folder())
-    report: dict[str, dict[str, Any]] = {
-        "img_per_s": {}, "cpu_ms_per_image": {}, "rss_mib": {}, "response_ms": {}
-    }  # fmt: skip
-    with TemporaryDirectory(prefix="aspects-node-bench-") as scratch:
+    with TemporaryDirectory(prefix="aspects-node-bench-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
-        for start in (_node, _storescp, _orthanc):
-            with start(folder, atlas_folder) as server:
-                if server is not None:
-                    _measure(report, server, storescu, (images, senders), folder)
+        started = [
+            stack.enter_context(start(folder, atlas_folder))
+            for start in (_node, _storescp, _orthanc)
+        ]
+        servers = [server for server in started if server is not None]
+        runs = _run_rounds(servers, storescu, folder, (images, senders, rounds))
+        report = _summary(runs, servers, folder)
     _show(report)
     click.echo(json.dumps(report))
 
 
-def _measure(
-    report: dict[str, dict[str, Any]],
-    server: _Server,
-    storescu: str,
-    load: tuple[int, tuple[int, ...]],
-    folder: Path,
-) -> None:
-    images, senders = load
-    rates, cpu = {}, {}
-    for count in senders:
-        name = f"{server.name}-{count}"
-        folders = [_write(folder / f"{name}-{n}", f"{name}-{n}", images) for n in range(count)]
-        before = _cpu_s(server)
-        rates[str(count)] = round(count * images / _send(storescu, server.port, folders), 1)
-        cpu[str(count)] = round(1000 * (_cpu_s(server) - before) / (count * images), 2)
-        for item in folders:
-            shutil.rmtree(item)
-    report["img_per_s"][server.name] = rates
-    report["cpu_ms_per_image"][server.name] = cpu
-    report["rss_mib"][server.name] = _rss_mib(server)
-    report["response_ms"][server.name] = _responses(server, folder / f"{server.name}-latency")
+def _run_rounds(
+    servers: list[_Server], storescu: str, folder: Path, load: tuple[int, tuple[int, ...], int]
+) -> list[_Run]:
+    """Run all servers in turn, so that what else the machine does meets each alike."""
+    images, senders, rounds = load
+    cases = list(product(range(rounds), senders, servers))
+    return [
+        _measure(server, storescu, folder / f"{server.name}-{count}-{turn}", (images, count))
+        for turn, count, server in cases
+    ]
+
+
+def _measure(server: _Server, storescu: str, folder: Path, load: tuple[int, int]) -> _Run:
+    images, count = load
+    folder.mkdir()
+    folders = [_write(folder / str(n), f"{folder.name}-{n}", images) for n in range(count)]
+    before = _cpu_s(server)
+    seconds = _send(storescu, server.port, folders)
+    cpu_s = _cpu_s(server) - before
+    shutil.rmtree(folder)
+    return _Run(
+        server=server.name,
+        senders=str(count),
+        img_per_s=round(count * images / seconds, 1),
+        cpu_ms=round(1000 * cpu_s / (count * images), 2),
+    )
+
+
+def _summary(runs: list[_Run], servers: list[_Server], folder: Path) -> dict[str, Any]:
+    def by_case(value: Callable[[list[_Run]], Any]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for server, count in dict.fromkeys((run.server, run.senders) for run in runs):
+            mine = [run for run in runs if (run.server, run.senders) == (server, count)]
+            found.setdefault(server, {})[count] = value(mine)
+        return found
+
+    return {
+        "img_per_s": by_case(lambda mine: median(run.img_per_s for run in mine)),
+        "rounds_img_per_s": by_case(lambda mine: [run.img_per_s for run in mine]),
+        "cpu_ms_per_image": by_case(lambda mine: median(run.cpu_ms for run in mine)),
+        "rss_mib": {server.name: _rss_mib(server) for server in servers},
+        "response_ms": {
+            server.name: _responses(server, folder / f"{server.name}-latency") for server in servers
+        },
+    }
 
 
 def _send(storescu: str, port: int, folders: list[Path]) -> float:
@@ -119,7 +159,10 @@ def _responses(server: _Server, folder: Path) -> dict[str, float]:
     paths = sorted(_write(folder, server.name, _LATENCY_IMAGES).iterdir())
     ae = AE()
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-    association: Any = ae.associate("127.0.0.1", server.port, ae_title="ASPECTS")
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _answer_at_once)]
+    association: Any = ae.associate(
+        "127.0.0.1", server.port, ae_title="ASPECTS", evt_handlers=handlers
+    )
     times = []
     for dataset in map(dcmread, paths):
         start = time.perf_counter()
@@ -127,6 +170,11 @@ def _responses(server: _Server, folder: Path) -> dict[str, float]:
         times.append(1000 * (time.perf_counter() - start))
     association.release()
     return {f"p{q}": round(float(np.percentile(times, q)), 1) for q in (50, 95, 99)}
+
+
+def _answer_at_once(event: evt.Event) -> None:
+    connection = event.assoc.dul.socket.socket
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _write(folder: Path, name: str, count: int) -> Path:
