@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -19,71 +17,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from atlases.folders import default_data_folder
 from node.choices import BrainName, Choices, RegistrationName
+from node.dicomweb_settings import Dicomweb
 from node.errors import ConfigError
-from node.objects import DEFAULT_OBJECTS, ObjectName
-
-# PS3.5, 6.2 "Value Representation (VR)": AE has no backslash and no control characters
-AeTitle = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$"),
-]
-PeerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+from node.peer import AeTitle, Peer, PeerName, Port, Seconds, Section
+from node.web.settings import Web
 
 
-class _Section(BaseModel):
-    """A table of the file; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Peer(_Section):
-    """Another DICOM application.
-
-    Attributes
-    ----------
-    name : str
-        How commands and logs call it.
-    ae_title, host, port
-        Where it listens.
-    may_send : bool
-        Whether its associations are accepted.
-    destination : bool
-        Whether results of the series it sends go back to it; else they go to
-        the default peer.
-    ask_count : bool
-        Whether it is asked by C-FIND how many images a series has that it sent.
-    fetch_missing : bool
-        Whether images of a series that it sent in part are fetched from it.
-    retrieve : str
-        How images are fetched: ``"move"``, to our port, or ``"get"``.
-    commit : bool
-        Whether it is asked to confirm that it keeps the results.
-    tls : bool
-        Whether it is called by TLS.
-    ca : Path or None
-        Who signed its certificate, where that is not ``tls.ca``.
-    objects : tuple of str
-        What it gets as a destination, see `node.objects`.
-    """
-
-    name: PeerName
-    ae_title: AeTitle
-    host: Annotated[str, StringConstraints(min_length=1)]
-    port: Port
-    may_send: bool = True
-    destination: bool = True
-    ask_count: bool = False
-    fetch_missing: bool = False
-    retrieve: Literal["move", "get"] = "move"
-    commit: bool = False
-    tls: bool = False
-    ca: Path | None = None
-    objects: Annotated[tuple[ObjectName, ...], Field(min_length=1)] = DEFAULT_OBJECTS
-
-
-class Delivery(_Section):
+class Delivery(Section):
     """How often and how long a result is offered to a destination.
 
     Attributes
@@ -112,7 +52,7 @@ class Delivery(_Section):
     commit_attempts: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
-class Tls(_Section):
+class Tls(Section):
     """Certificates, PEM files; the same for both directions.
 
     Attributes
@@ -176,6 +116,8 @@ class NodeConfig(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     delivery: Delivery = Delivery()
     tls: Tls = Tls()
+    dicomweb: Dicomweb = Dicomweb()
+    web: Web = Web()
     peers: tuple[Peer, ...] = ()
 
     @classmethod
@@ -207,6 +149,10 @@ class NodeConfig(BaseSettings):
         names = {peer.name for peer in self.peers}
         if self.default_peer is not None and self.default_peer not in names:
             raise ValueError(f"default_peer: there is no [[peers]] with name {self.default_peer!r}")
+        if self.dicomweb.tls and None in (self.tls.certificate, self.tls.key):
+            raise ValueError("dicomweb: tls needs certificate and key in [tls]")
+        if self.dicomweb.tls and not self.dicomweb.has_secret and self.tls.ca is None:
+            raise ValueError("dicomweb: tls needs a secret, or ca in [tls]")
         if any(peer.tls for peer in self.peers) and None in (self.tls.certificate, self.tls.key):
             raise ValueError("tls: a peer uses TLS: certificate and key are needed")
         if missing := set(self.also_send_to) - names:
@@ -247,6 +193,14 @@ class NodeConfig(BaseSettings):
         return next((peer for peer in self.peers if peer.ae_title == ae_title.strip()), None)
 
 
+_PATHS: Final = {
+    "tls": ("certificate", "key", "ca"),
+    "dicomweb": ("secret_file",),
+    "web": ("users_file", "certificate", "key"),
+}
+_PEER_PATHS: Final = ("ca", "stow_secret_file")
+
+
 def load_config(path: Path) -> NodeConfig:
     """Read and check a configuration file.
 
@@ -279,9 +233,15 @@ def make_config(values: dict[str, Any], path: Path) -> NodeConfig:
         A key is wrong; one line for each problem, naming the key.
     """
     values = _with_folders(values, ("data_folder", "atlas_folder"), path.parent)
-    if isinstance(values.get("tls"), dict):
-        tls = _with_folders(values["tls"], ("certificate", "key", "ca"), path.parent)
-        values = {**values, "tls": tls}
+    for table, keys in _PATHS.items():
+        if isinstance(found := values.get(table), dict):
+            values = {**values, table: _with_folders(found, keys, path.parent)}
+    if isinstance(found := values.get("peers"), list):
+        peers = [
+            _with_folders(item, _PEER_PATHS, path.parent) if isinstance(item, dict) else item
+            for item in found
+        ]
+        values = {**values, "peers": peers}
     try:
         return NodeConfig(**values)
     except ValidationError as error:

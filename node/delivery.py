@@ -6,7 +6,7 @@ import logging
 import random
 from dataclasses import dataclass
 
-from node import scu
+from node import scu, stow
 from node.config import Delivery, NodeConfig
 from node.errors import ConfigError, PeerError
 from node.objects import DEFAULT_OBJECTS, plans
@@ -95,7 +95,9 @@ class Deliverer:
         if all(choices):  # one is empty where a crash came between the last answer and its record
             folder = self.ledger.results(key, number)
             paths = [[folder / name for name in names] for names in choices]
-            scu.send(self.config, self.config.peer(destination), paths, on_object)
+            peer = self.config.peer(destination)
+            send = scu.send if peer.stow_url is None else stow.send
+            send(self.config, peer, paths, on_object)
 
     def _waiting(self, key: str, number: int, destination: str) -> list[list[str]] | None:
         """Return what to send, the best choice first; None where the delivery is at its end."""

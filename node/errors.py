@@ -17,6 +17,7 @@
         - ContextRefusedError
         - StoreRefusedError
         - RetrieveError
+        - WebError
 
 Messages name peers, series and files of ours; never the patient.
 """
@@ -136,3 +137,9 @@ class RetrieveError(PeerError):
     """The peer did not send all that it was asked for."""
 
     code = "retrieve"
+
+
+class WebError(PeerError):
+    """The peer's web server did not do what it was asked for."""
+
+    code = "web"

@@ -24,7 +24,8 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from node.config import NodeConfig, Peer
+from node.config import NodeConfig
+from node.peer import Peer
 from node.errors import AssociationAbortedError, RetrieveError
 from node.file_meta import file_meta
 from node.presentation import CT_CLASSES, TRANSFER_SYNTAXES

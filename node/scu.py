@@ -26,10 +26,12 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
-from node.config import NodeConfig, Peer
+from node.config import NodeConfig
+from node.peer import Peer
 from node.errors import (
     AssociationAbortedError,
     AssociationRejectedError,
+    ConfigError,
     ContextRefusedError,
     PeerTimeoutError,
     StoreRefusedError,
@@ -251,7 +253,11 @@ def open_association(
     ------
     PeerError
         There is none.
+    ConfigError
+        The peer has no address.
     """
+    if not peer.has_dicom:
+        raise ConfigError(f"peer {peer.name} has no host and port: it is not called by DICOM")
     ae = AE(ae_title=config.ae_title)
     ae.maximum_pdu_size = config.max_pdu
     ae.connection_timeout = config.delivery.timeout_s

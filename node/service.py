@@ -19,12 +19,14 @@ import pipeline
 from atlases.catalog import catalog_entry
 from atlases.folders import find_atlas
 from atlases.verify import require_intact
-from node import requests
+from node import history, requests
 from node.assembly import Assembly, Patience
 from node.commitment import CommitmentScp
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer
+from node.dicomweb import make_gate
+from node.dicomweb_server import DicomwebServer
 from node.errors import ConfigError, NodeError
 from node.fetching import Fetcher, Keeper
 from node.health import Watchdog
@@ -33,6 +35,7 @@ from node.origin import Origin
 from node.pool import WorkerPool
 from node.scp import Receiver, start_scp
 from node.state import Ledger
+from node.web.front import Front
 from node.workflow import Engine, Tools
 
 LOG = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ class Node:
         self._lock = _lock_data_folder(config.data_folder)
         atlas_folder = checked_atlas(config)
         ledger = self._ledger = Ledger(config.data_folder / "series")
+        ledger.subscribe(history.note)
         self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
         self._requests = config.data_folder / requests.FOLDER
         self._requests.mkdir(exist_ok=True)
@@ -103,9 +107,25 @@ class Node:
         if any(peer.ask_count or peer.fetch_missing for peer in config.peers):
             self.assembly.origin = Origin(config, ledger, keep)
         self.fetcher = Fetcher(config, keep)
+        self.dicomweb = (
+            DicomwebServer(make_gate(config, self.inbox, self.assembly))
+            if config.dicomweb.enabled
+            else None
+        )
         self._server: Any = None
         self.watchdog = Watchdog(
             config, ledger, self.inbox.incoming, lambda: self._server is not None
+        )
+        self._front = self._make_front() if config.web.enabled else None
+
+    def _make_front(self) -> Front:
+        return Front(
+            self.config,
+            self._ledger,
+            self.inbox,
+            self.assembly,
+            self.watchdog.readiness,
+            lambda: self.pool.pids,
         )
 
     def start(self) -> None:
@@ -124,11 +144,15 @@ class Node:
             self.commitment_scu.on_report,
         )
         self._server = start_scp(receiver)
+        if self.dicomweb is not None:
+            self.dicomweb.start()
         self.commitment_scp.start()
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         self.engine.start()
         self.assembly.start()
         self.fetcher.start()
+        if self._front is not None:
+            self._front.start()
         LOG.info(
             "listening",
             extra={
@@ -153,7 +177,11 @@ class Node:
     def stop(self) -> None:
         """Stop in order; what is on disk goes on at the next start."""
         LOG.info("stopping")
+        if self._front is not None:
+            self._front.stop()
         if self._server is not None:
+            if self.dicomweb is not None:
+                self.dicomweb.stop()
             _close_server(self._server)
             self.commitment_scp.stop()
             self.fetcher.stop()

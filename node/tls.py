@@ -13,8 +13,9 @@ import ssl
 from pathlib import Path
 from typing import Any, Final
 
-from node.config import NodeConfig, Peer
+from node.config import NodeConfig
 from node.errors import ConfigError
+from node.peer import Peer
 
 _CIPHERS: Final = "ECDHE+AESGCM:DHE+AESGCM:ECDHE+CHACHA20"
 
@@ -63,6 +64,26 @@ def client_context(config: NodeConfig, peer: Peer) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _prepare(context, config, peer.ca or config.tls.ca)
+    return context
+
+
+def web_context(config: NodeConfig) -> ssl.SSLContext | None:
+    """Return how STOW-RS is received; None without TLS.
+
+    Where there is no secret to know, a client has to show a certificate that
+    ``tls.ca`` signed.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be used.
+    """
+    if not config.dicomweb.tls:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if not config.dicomweb.has_secret:
+        context.verify_mode = ssl.CERT_REQUIRED
+    _prepare(context, config, config.tls.ca or config.tls.certificate)
     return context
 
 

@@ -164,11 +164,30 @@ class StoreScp(Peer):
 
 
 class Orthanc(Peer):
-    """Orthanc with an index in a temporary folder."""
+    """Orthanc with an index in a temporary folder.
 
-    def __init__(self, folder: Path, modalities: Mapping[str, tuple[str, int]]) -> None:
+    Parameters
+    ----------
+    folder : Path
+    modalities : mapping of str to (str, int)
+        AE title and port of each peer, by its name.
+    dicom_web : bool
+        Whether it speaks DICOMweb.
+    **more
+        Further entries of its configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        modalities: Mapping[str, tuple[str, int]],
+        *,
+        dicom_web: bool = False,
+        **more: Any,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.http = free_port()
+        plugins = ["/usr/share/orthanc/plugins"] if dicom_web else []
         port = free_port()
         (folder / "orthanc.json").write_text(
             json.dumps(
@@ -185,6 +204,8 @@ class Orthanc(Peer):
                         name: [aet, "127.0.0.1", number]
                         for name, (aet, number) in modalities.items()
                     },
+                    "Plugins": plugins,
+                    **more,
                 }
             )
         )

@@ -15,12 +15,19 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from node.cli import main
-from node.config import Delivery, NodeConfig, Peer, Tls
+from node.config import Delivery, NodeConfig, Tls
+from node.dicomweb_settings import Dicomweb
+from node.peer import Peer
 from tests.peers import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-SECTIONS: dict[str, type[BaseModel]] = {"delivery": Delivery, "tls": Tls, "peers": Peer}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "delivery": Delivery,
+    "tls": Tls,
+    "dicomweb": Dicomweb,
+    "peers": Peer,
+}
 
 
 def rows(first: str) -> dict[str, list[str]]:

@@ -14,7 +14,8 @@ from node.commands.shared import config_option, fail, read_config
 from node.errors import ConfigError, PeerError
 
 if TYPE_CHECKING:
-    from node.config import NodeConfig, Peer
+    from node.config import NodeConfig
+    from node.peer import Peer
     from node.retrieve import FoundSeries
 
 _POLL_S: Final = 0.2

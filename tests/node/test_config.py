@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from node.choices import Choices
-from node.config import Delivery, NodeConfig, Peer, load_config, make_config
+from node.config import Delivery, NodeConfig, load_config, make_config
 from node.errors import ConfigError
+from node.peer import Peer
 from tests.peers import REPOSITORY, NodeProcess, StoreScp, peer
 
 EXAMPLE = REPOSITORY / "deploy" / "aspects-node.example.toml"
@@ -57,7 +58,10 @@ def test_example_gives_the_defaults() -> None:
         ({"default_peer": "pacs"}, "default_peer: there is no [[peers]] with name 'pacs'"),
         ({"also_send_to": ["x"]}, "also_send_to: there is no [[peers]] with name 'x'"),
         ({"delivery": {"jitter": 2}}, "delivery.jitter: "),
-        ({"peers": [{"name": "a", "ae_title": "A", "host": "h"}]}, "peers.0.port: "),
+        (
+            {"peers": [{"name": "a", "ae_title": "A", "host": "h"}]},
+            "peers.0: peer a: host and port, or stow_url",
+        ),
         ({"peers": [peer("a", "A", 1), peer("b", "A", 2)]}, "peers: two peers have the same"),
         ({"peers": [peer("a", "A", 1), peer("a", "B", 2)]}, "peers: two peers have the same name"),
     ],
