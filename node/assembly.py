@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from node.evidence import Clues, Evidence, Place, describe_gaps, weigh
 from node.files import sync_folder
@@ -36,9 +36,6 @@ _IDLE_S: Final = 5.0
 
 _ASKING: Final = 4
 _ANSWER_S: Final = 3.0
-
-Count = Callable[[SeriesRecord], int | None]
-"""``count(record)`` asks the sender how many images of a series it holds."""
 
 Submit = Callable[[str, int], None]
 """``submit(key, generation)`` starts the work; calling it twice does no harm."""
@@ -63,11 +60,26 @@ class _Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Fetched:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     pass
 
 
-_Event = _Stored | _Closed | _Counted | _Stop
+_Event = _Stored | _Closed | _Counted | _Fetched | _Stop
+
+
+class Asked(Protocol):
+    """Who asks the sender of a series; each answer may take its time."""
+
+    def count(self, record: SeriesRecord) -> int | None:
+        """Return how many images it holds; None where it does not say."""
+
+    def fetch(self, record: SeriesRecord) -> None:
+        """Have it send those that did not come, where that is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +99,11 @@ class Patience:
     quiet_s: float
     incomplete_s: float
     longest_s: float
+
+    @property
+    def before_fetch_s(self) -> float:
+        """How long to be quiet before missing images are fetched."""
+        return max(min(self.incomplete_s, self.longest_s), self.quiet_s)
 
     def wait_s(self, evidence: Evidence, *, is_ct: bool) -> float:
         """Return how long a series must be quiet with this evidence.
@@ -108,6 +125,7 @@ class _Watch:
     due: float
     places: dict[str, Place | None] = field(default_factory=dict)
     is_asked: bool = False
+    is_fetched: bool = False
     expected: int | None = None
 
 
@@ -120,9 +138,11 @@ class Assembly:
     ledger : Ledger
     submit : callable
     patience : Patience
-    count : callable, optional
-        Asks the sender of a series for its number of images; None where it
-        does not say. It may take its time: it runs in a thread of its own.
+
+    Attributes
+    ----------
+    origin : Asked or None
+        Asks the sender of a series, in threads of its own; None: it is not asked.
     """
 
     def __init__(
@@ -131,13 +151,12 @@ class Assembly:
         ledger: Ledger,
         submit: Submit,
         patience: Patience,
-        count: Count | None = None,
     ) -> None:
         self._inbox = inbox
         self._ledger = ledger
         self._submit = submit
         self._patience = patience
-        self._count = count
+        self.origin: Asked | None = None
         self._events: queue.Queue[_Event] = queue.Queue()
         self._watched: dict[str, _Watch] = {}
         self._open: dict[int, set[str]] = {}
@@ -230,6 +249,10 @@ class Assembly:
             elif isinstance(other, _Counted) and other.key in self._watched:
                 self._watched[other.key].expected = other.count
                 self._weigh_again({other.key})
+            elif isinstance(other, _Fetched) and other.key in self._watched:
+                # what came is counted anew, and there may be nothing to wait for
+                self._watched[other.key].is_asked = False
+                self._weigh_again({other.key})
 
     def _note(self, event: _Stored, arrival: Arrival) -> None:
         if self._ledger.is_receiving(arrival.key):
@@ -254,21 +277,41 @@ class Assembly:
         if record is None:
             del self._watched[key]
             return
-        if self._count is not None and not watch.is_asked:
+        if self.origin is not None and not watch.is_asked:
             watch.is_asked, watch.due = True, now + _ANSWER_S
-            self._askers.submit(self._ask, self._count, record)
+            self._askers.submit(self._ask, self.origin, record)
             return
         clues = self._clues(key, watch)
         evidence = weigh(clues)
+        if self._fetches(record, watch, clues, now):
+            return
         watch.due = watch.last + self._patience.wait_s(evidence, is_ct=_is_ct(record))
         if watch.due <= now:
             del self._watched[key]
             self._complete(record, clues, evidence, now - watch.last)
 
-    def _ask(self, count: Count, record: SeriesRecord) -> None:
+    def _fetches(self, record: SeriesRecord, watch: _Watch, clues: Clues, now: float) -> bool:
+        """Have missing images fetched, once; return True while that is done."""
+        is_short = clues.expected is not None and clues.images < clues.expected
+        if self.origin is None or not is_short or clues.is_held or watch.is_fetched:
+            return False
+        watch.due = watch.last + self._patience.before_fetch_s
+        if watch.due <= now:
+            watch.is_fetched, watch.due = True, now + self._patience.longest_s
+            self._askers.submit(self._fetch, self.origin, record)
+        return True
+
+    def _fetch(self, origin: Asked, record: SeriesRecord) -> None:
+        try:
+            origin.fetch(record)
+        except Exception:  # the thread's end must not be the series' end
+            LOG.exception("fetch_missing_failed", extra={"series": record.series_uid})
+        self._events.put(_Fetched(record.key))
+
+    def _ask(self, origin: Asked, record: SeriesRecord) -> None:
         answer = None
         try:
-            answer = count(record)
+            answer = origin.count(record)
         except Exception:  # the thread's end must not be the series' end
             LOG.exception("count_failed", extra={"series": record.series_uid})
         self._events.put(_Counted(record.key, answer))
