@@ -28,6 +28,7 @@ from node.config import NodeConfig
 from node.delivery import delay_s
 from node.errors import ConfigError, PeerError
 from node.files import write_durably
+from node.incoming import arrivals
 from node.state import IMAGES, now_s, short_hash
 
 LOG = logging.getLogger(__name__)
@@ -165,4 +166,4 @@ class CommitmentScp:
 
     def _files(self, instance: str) -> Iterator[Path]:
         yield from self._series.glob(f"*/{IMAGES}/{short_hash(instance.encode())}.dcm")
-        yield from (self._config.data_folder / "incoming").glob("*.dcm")
+        yield from arrivals(self._config.data_folder / "incoming")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.config import NodeConfig
+from node.incoming import arrivals
 from node.state import DeliveryState, Generation, Ledger, SeriesRecord, State, now_s
 
 LOG = logging.getLogger(__name__)
@@ -279,7 +280,7 @@ class Watchdog:
 
 
 def _arrivals(incoming: Path) -> Iterable[float]:
-    for path in incoming.glob("*.dcm"):
+    for path in arrivals(incoming):
         try:
             yield path.stat().st_mtime
         except FileNotFoundError:  # sorted in the meantime

@@ -2,7 +2,8 @@
 
 ::
 
-    incoming/<arrival>.dcm              acknowledged, not looked into yet
+    incoming/<arrival>.slot             empty, arriving, or acknowledged (sealed)
+    broken/<arrival>.slot               sealed, but damaged since
     series/<key>/images/<object>.dcm    sorted into its series
     series/<key>/changed/…              same SOP Instance UID, other bytes
 
@@ -16,7 +17,6 @@ import itertools
 import logging
 import shutil
 import struct
-import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from pydicom.errors import InvalidDicomError
 
 from node.errors import StorageError
 from node.evidence import Place, place_of
-from node.incoming import Incoming, SharedSync
+from node.incoming import SUFFIX, Incoming, Slots, arrivals, has_seal, is_whole
 from node.state import CHANGED, Ledger, SeriesRecord, series_key, short_hash
 
 LOG = logging.getLogger(__name__)
@@ -97,13 +97,21 @@ class Inbox:
         self.incoming = data_folder / "incoming"
         self.incoming.mkdir(parents=True, exist_ok=True)
         self._ledger = ledger
-        # before anything listens: these were never acknowledged, the node died
-        # while it wrote; later the same names are of objects that are arriving
-        for part in self.incoming.glob("*.part"):
-            part.unlink()
         self._min_free_disk = min_free_disk
         self._counter = itertools.count()
-        self._folder = SharedSync(self.incoming)
+        self._slots = Slots(self.incoming)
+        # before anything listens: later they may be arriving
+        self._sweep(data_folder / "broken")
+
+    def _sweep(self, broken: Path) -> None:
+        """Remove what was never acknowledged; put aside what is damaged."""
+        for path in self.incoming.glob(f"*{SUFFIX}"):
+            if not has_seal(path):
+                path.unlink()
+            elif not is_whole(path):
+                broken.mkdir(exist_ok=True)
+                path.rename(broken / path.name)
+                LOG.error("broken_object", extra={"file": path.name})
 
     def has_room(self, size: int = 0) -> bool:
         """Tell whether an object of this many bytes can be taken."""
@@ -119,8 +127,7 @@ class Inbox:
         """
         if not self.has_room(size):
             raise StorageError("the disk is nearly full: free space or lower min_free_disk")
-        name = f"{time.time_ns():020d}-{next(self._counter):08d}.dcm"
-        return Incoming(self.incoming / name, self._folder)
+        return Incoming(self._slots)
 
     def store(self, meta: bytes, data: bytes) -> Path:
         """Put a received object on disk; when this returns it is durable.
@@ -128,7 +135,7 @@ class Inbox:
         Parameters
         ----------
         meta : bytes
-            Preamble, prefix and File Meta Information.
+            Preamble, prefix and File Meta Information; the preamble is ours.
         data : bytes
             The data set as the peer encoded it.
 
@@ -148,7 +155,7 @@ class Inbox:
 
     def waiting(self) -> list[Path]:
         """Return what was acknowledged and not sorted, in order of arrival."""
-        return sorted(self.incoming.glob("*.dcm"))
+        return arrivals(self.incoming)
 
     def sort(self, paths: Iterable[Path]) -> list[Arrival | None]:
         """Move objects into the folders of their series.

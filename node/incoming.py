@@ -1,32 +1,50 @@
-"""An object on its way to the disk, and the folder that many arrive in.
+"""An object on its way to the disk: one fsync between its last byte and the answer.
 
-The order is always: data, fsync of the file, rename, fsync of the folder. The
-last is shared: of those who wait for it at the same time, one does it for all.
+An empty file, a *slot*, is made and the folder fsynced before there is anything
+to put into it. An object is written to a slot and sealed: its length and
+checksum go into the preamble, which DICOM leaves to the application. After the
+fsync of the file it may be acknowledged, for its name was durable before. After
+a power cut a file with a true seal is whole; any other was never acknowledged.
+
+References
+----------
+DICOM PS3.10, 7.1 "DICOM File Meta Information": the File Preamble is "available
+for use as defined by Application Profiles or specific implementations".
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import itertools
+import logging
 import os
+import struct
 import threading
+import time
+import zlib
+from collections import deque
 from pathlib import Path
+from typing import Final
 
 from node.errors import StorageError
 from node.files import sync_folder
 
+LOG = logging.getLogger(__name__)
 
-class _Round:
-    """One fsync of the folder, and who waits for it."""
+SUFFIX: Final = ".slot"
+PREAMBLE: Final = 128
+"""Bytes at the start of every object; they are the seal's, whatever was written."""
 
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.has_leader = False
-        self.error: OSError | None = OSError(errno.EIO, os.strerror(errno.EIO))
+_MAGIC: Final = b"aspects-node 1\0\0"
+_SEAL: Final = struct.Struct("<16sQL100x")
+_SPARE: Final = 64
+_LOW: Final = 32
+_AT_ONCE: Final = 8
+_PIECE: Final = 1 << 20
 
 
-class SharedSync:
-    """Makes the names in a folder durable, once for all who ask at the same time.
+class Slots:
+    """Empty files in a folder, their names durable; safe to use from several threads.
 
     Parameters
     ----------
@@ -36,69 +54,71 @@ class SharedSync:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._disk = threading.Lock()
-        self._next = _Round()
+        self._spare: deque[Path] = deque()
+        self._counter = itertools.count()
+        self._is_filling = False
 
-    def sync(self) -> None:
-        """Return when an fsync that began after this call has ended.
+    def take(self) -> Path:
+        """Return an empty file that nobody else has.
 
         Raises
         ------
         OSError
-            It failed; for all who waited for it.
+            None can be made.
         """
         with self._lock:
-            mine = self._next
-            leads = not mine.has_leader
-            mine.has_leader = True
-        if leads:
-            self._lead(mine)
-        else:
-            mine.done.wait()
-        if mine.error is not None:
-            raise mine.error
+            if not self._spare:
+                self._spare.extend(self._make(_AT_ONCE))
+            path = self._spare.popleft()
+            is_low = len(self._spare) < _LOW and not self._is_filling
+            self._is_filling = self._is_filling or is_low
+        if is_low:
+            threading.Thread(target=self._fill, name="slots", daemon=True).start()
+        return path
 
-    def _lead(self, mine: _Round) -> None:
-        with self._disk:  # an earlier round may be at work: who comes meanwhile joins
-            with self._lock:
-                self._next = _Round()
-            try:
-                sync_folder(self._folder)
-                mine.error = None
-            except OSError as error:
-                mine.error = error
-            finally:
-                mine.done.set()
+    def _fill(self) -> None:
+        """Make more while the receiver works on those that are left."""
+        made: list[Path] = []
+        try:
+            made = self._make(_SPARE)
+        except OSError as error:
+            LOG.warning("no_slots", extra={"reason": error.strerror or ""})
+        with self._lock:
+            self._spare.extend(made)
+            self._is_filling = False
+
+    def _make(self, count: int) -> list[Path]:
+        stem = f"{time.time_ns():020d}"
+        paths = [self._folder / f"{stem}-{next(self._counter):08d}{SUFFIX}" for _ in range(count)]
+        for path in paths:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        sync_folder(self._folder)
+        return paths
 
 
 class Incoming:
-    """A file that is being received; ``keep`` or ``drop`` ends it.
+    """An object that is being received; `keep` or `drop` ends it.
 
     Parameters
     ----------
-    path : Path
-        Its name when it is kept.
-    folder : SharedSync
-        Of the folder of ``path``.
+    slots : Slots
 
     Raises
     ------
     StorageError
-        It cannot be made.
+        There is no file for it.
     """
 
-    def __init__(self, path: Path, folder: SharedSync) -> None:
-        self._path, self._folder = path, folder
-        self._part = path.with_name(f"{path.name}.part")
+    def __init__(self, slots: Slots) -> None:
         try:
-            self._descriptor = os.open(
-                self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
+            self._path = slots.take()
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
             raise _unwritable(error) from error
+        self._size = self._checksum = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add to the file.
+        """Add to the object, from its preamble on.
 
         Raises
         ------
@@ -106,6 +126,8 @@ class Incoming:
             The disk does not take it.
         """
         rest = memoryview(data)
+        self._checksum = zlib.crc32(rest[max(PREAMBLE - self._size, 0) :], self._checksum)
+        self._size += len(rest)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
@@ -113,46 +135,74 @@ class Incoming:
             raise _unwritable(error) from error
 
     def keep(self) -> Path:
-        """Make the file durable under its name; return its path.
+        """Seal the object and make it durable; return its path.
 
         Raises
         ------
         StorageError
             Nothing was kept.
         """
+        seal = _SEAL.pack(_MAGIC, max(self._size - PREAMBLE, 0), self._checksum)
         try:
-            self._finish()
-        except OSError as error:
-            raise _unwritable(error) from error
-        try:
-            self._folder.sync()
-        except OSError as error:
-            # it was never acknowledged, and may be gone after a power cut
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
-            raise _unwritable(error) from error
-        return self._path
-
-    def _finish(self) -> None:
-        try:
+            os.pwrite(self._descriptor, seal, 0)
             os.fsync(self._descriptor)
-        except OSError:
+        except OSError as error:
             self.drop()
-            raise
-        os.close(self._descriptor)
-        try:
-            self._part.rename(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._part.unlink(missing_ok=True)
-            raise
+            raise _unwritable(error) from error
+        with contextlib.suppress(OSError):  # the fsync has said all
+            os.close(self._descriptor)
+        return self._path
 
     def drop(self) -> None:
         """Leave nothing of it."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
         with contextlib.suppress(OSError):
-            self._part.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+
+
+def is_sealed(path: Path) -> bool:
+    """Tell whether a file has the seal of an object of its length."""
+    with path.open("rb") as file:
+        length, _ = _read_seal(file.read(PREAMBLE))
+        return length is not None and length == os.fstat(file.fileno()).st_size - PREAMBLE
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a sealed file holds what was received, by its checksum."""
+    with path.open("rb") as file:
+        length, expected = _read_seal(file.read(PREAMBLE))
+        checksum = size = 0
+        while piece := file.read(_PIECE):
+            checksum, size = zlib.crc32(piece, checksum), size + len(piece)
+    return (size, checksum) == (length, expected)
+
+
+def has_seal(path: Path) -> bool:
+    """Tell whether a file was sealed, be the seal true or not."""
+    with path.open("rb") as file:
+        return _read_seal(file.read(PREAMBLE))[0] is not None
+
+
+def _read_seal(preamble: bytes) -> tuple[int | None, int]:
+    if len(preamble) < PREAMBLE or not preamble.startswith(_MAGIC):
+        return None, 0
+    _, length, checksum = _SEAL.unpack(preamble)
+    return length, checksum
+
+
+def arrivals(folder: Path) -> list[Path]:
+    """Return the objects that were acknowledged and not sorted, in order of arrival.
+
+    While the node receives, one that is about to be acknowledged is among them.
+    """
+    found = []
+    for path in [*folder.glob(f"*{SUFFIX}"), *folder.glob("*.dcm")]:
+        with contextlib.suppress(FileNotFoundError):  # sorted in the meantime
+            status = path.stat()
+            if status.st_size and (path.suffix != SUFFIX or is_sealed(path)):
+                found.append((status.st_mtime_ns, path))
+    return [path for _, path in sorted(found)]
 
 
 def _unwritable(error: OSError) -> StorageError:

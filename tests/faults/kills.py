@@ -29,6 +29,7 @@ from typing import Any
 from pydicom import dcmread
 from pynetdicom import AE, evt
 
+from node.incoming import arrivals
 from node.presentation import accepted_contexts
 from node.state import RESULTS, Generation, SeriesRecord, State, read_records, short_hash
 from tests.node.series import write_series
@@ -235,8 +236,7 @@ def merged(senders: list[Sender]) -> dict[str, set[str]]:
 
 def _wait_for_the_end(node: NodeProcess, limit_s: float) -> None:
     def is_over() -> bool:
-        waiting = list((node.data / "incoming").glob("*"))
-        return not waiting and all(
+        return not arrivals(node.data / "incoming") and all(
             record.state in FINAL for record in read_records(node.data / "series")
         )
 

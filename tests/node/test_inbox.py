@@ -8,6 +8,7 @@ from pydicom import dcmread, dcmwrite
 
 from node.errors import StorageError
 from node.inbox import Inbox
+from node.incoming import PREAMBLE, Slots, is_whole
 from node.state import Ledger, series_key
 from tests.node.series import write_series
 
@@ -22,6 +23,9 @@ class Place:
     def receive(self, path: Path) -> Path:
         return self.inbox.store(b"", path.read_bytes())
 
+    def objects(self) -> list[Path]:
+        return [path for path in self.inbox.incoming.iterdir() if path.stat().st_size]
+
     def images(self, series_uid: str) -> list[Path]:
         return sorted(self.ledger.images(series_key(series_uid)).iterdir())
 
@@ -34,7 +38,8 @@ def place(tmp_path: Path) -> Place:
 def test_stored_object_is_whole_and_private(place: Place, tmp_path: Path) -> None:
     _, files = write_series(tmp_path, "a", 1)
     path = place.receive(files[0])
-    assert path.read_bytes() == files[0].read_bytes()
+    assert path.read_bytes()[PREAMBLE:] == files[0].read_bytes()[PREAMBLE:]
+    assert is_whole(path)
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -70,15 +75,14 @@ def test_changed_bytes_are_kept_aside(place: Place, tmp_path: Path) -> None:
     assert [dcmread(path).InstanceNumber for path in aside] == [99]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"no DICOM at all", b"\x00" * 128 + b"DICM" + b"\xff" * 99]
-)
+@pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"DICM" + b"\xff" * 99])
 @pytest.mark.filterwarnings("ignore:End of file reached")
 def test_what_is_no_dicom_is_kept(place: Place, content: bytes) -> None:
-    arrival = place.inbox.sort([place.inbox.store(b"", content)])[0]
+    arrival = place.inbox.sort([place.inbox.store(bytes(PREAMBLE), content)])[0]
     assert arrival is not None
     assert arrival.series_uid == ""
-    assert [path.read_bytes() for path in place.ledger.images(arrival.key).iterdir()] == [content]
+    (kept,) = place.ledger.images(arrival.key).iterdir()
+    assert kept.read_bytes()[PREAMBLE:] == content
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
@@ -96,7 +100,7 @@ def test_no_room_stores_nothing(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nearly full"):
         place.inbox.store(b"", b"x")
     assert not place.inbox.has_room()
-    assert list(place.inbox.incoming.iterdir()) == []
+    assert place.objects() == []
 
 
 def test_failed_write_leaves_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,15 +110,39 @@ def test_failed_write_leaves_nothing(place: Place, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StorageError, match="cannot be written"):
         place.inbox.store(b"", b"x")
-    assert list(place.inbox.incoming.iterdir()) == []
+    assert place.objects() == []
 
 
-def test_half_written_files_are_swept_at_the_start_only(place: Place, tmp_path: Path) -> None:
-    (place.inbox.incoming / "1.dcm.part").write_bytes(b"half")
+def test_what_was_never_acknowledged_is_swept_at_the_start_only(
+    place: Place, tmp_path: Path
+) -> None:
+    incoming = place.inbox.open()
+    incoming.write(bytes(PREAMBLE) + b"DICM half")
     assert place.inbox.waiting() == []
-    assert len(list(place.inbox.incoming.iterdir())) == 1  # it may be arriving now
+    assert len(place.objects()) == 1  # it may be arriving now
     Place(tmp_path / "data")
     assert list(place.inbox.incoming.iterdir()) == []
+
+
+def test_acknowledged_and_damaged_is_put_aside(place: Place, tmp_path: Path) -> None:
+    _, files = write_series(tmp_path, "a", 3)
+    whole, shorter, changed = map(place.receive, files)
+    with shorter.open("r+b") as file:
+        file.truncate(1000)
+    with changed.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"other")
+    again = Place(tmp_path / "data")
+    assert again.inbox.waiting() == [whole]
+    broken = {path.name for path in (tmp_path / "data" / "broken").iterdir()}
+    assert broken == {shorter.name, changed.name}
+
+
+def test_slots_are_made_ahead_and_used_once(tmp_path: Path) -> None:
+    slots = Slots(tmp_path)
+    taken = [slots.take() for _ in range(200)]
+    assert len(set(taken)) == 200
+    assert all(path.stat().st_size == 0 for path in taken)
 
 
 def test_lost_record_is_made_again(place: Place, tmp_path: Path) -> None:
