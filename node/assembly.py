@@ -29,7 +29,7 @@ from node.state import Generation, Ledger, SeriesRecord, State, now_s
 
 LOG = logging.getLogger(__name__)
 
-_BATCH: Final = 64
+_BATCH: Final = 256
 _GATHER_S: Final = 0.1
 """Images are sorted in batches: meanwhile the receiver has the interpreter."""
 _IDLE_S: Final = 5.0
