@@ -60,15 +60,12 @@ def _of_delivery(
 ) -> Iterator[tuple[str, str]]:
     if before is None:
         return
-    failed = after.reason and (before.reason, before.next_attempt) != (
-        after.reason,
-        after.next_attempt,
-    )
-    if failed:
+    if after.next_attempt is not None and after.next_attempt != before.next_attempt:
         yield "delivery", f"{name}: attempt {after.attempts} failed: {after.reason}"
     if after.state is not before.state:
-        yield "delivery", f"{name}: {after.state}"
+        why = f": {after.reason}" if after.reason else ""
+        yield "delivery", f"{name}: {after.state.lower()}{why}"
     if after.commitment is not None and (
         before.commitment is None or before.commitment.state is not after.commitment.state
     ):
-        yield "commitment", f"{name}: {after.commitment.state}"
+        yield "commitment", f"{name}: {after.commitment.state.lower()}"

@@ -40,6 +40,9 @@ CANCELLED: Final = frozenset({State.QUEUED, State.COMPUTING, State.DELIVERING})
 REPROCESSED: Final = frozenset({State.DONE, State.REJECTED, State.FAILED, State.CANCELLED})
 """States in which a series can be computed again."""
 
+CHOSEN: Final = REPROCESSED | {State.DELIVERING}
+"""States in which levels can be chosen: wrong ones need not wait for a peer that is down."""
+
 _Act = Callable[[Engine, Ledger, SeriesRecord, str], bool]
 
 
@@ -198,7 +201,7 @@ def _reprocess(engine: Engine, ledger: Ledger, record: SeriesRecord, destination
 def _levels(engine: Engine, ledger: Ledger, record: SeriesRecord, argument: str) -> bool:
     """Compute a series again, on the two slices that a person chose."""
     levels = _read_levels(argument, record)
-    if levels is None or record.state not in REPROCESSED:
+    if levels is None or record.state not in CHOSEN:
         return False
     return _compute_again(engine, ledger, record, levels)
 
@@ -253,7 +256,7 @@ _ALLOWED: Final[dict[str, frozenset[State]]] = {
     "resend": frozenset(State),
     "cancel": CANCELLED,
     "reprocess": REPROCESSED,
-    "levels": REPROCESSED,
+    "levels": CHOSEN,
 }
 _REFUSALS: Final = {
     "retry": "nothing to try again",

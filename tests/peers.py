@@ -252,6 +252,7 @@ class NodeProcess(Peer):
             "incomplete_quiet_time_s": 0.3,
             "min_free_disk": 0,
             "accept_unknown_callers": True,
+            "web": {"enabled": False},
             **config,
         }
         self.config_file.write_text(to_toml(values))

@@ -18,6 +18,7 @@ from node.cli import main
 from node.config import Delivery, NodeConfig, Tls
 from node.dicomweb_settings import Dicomweb
 from node.peer import Peer
+from node.web.settings import Web
 from tests.peers import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "delivery": Delivery,
     "tls": Tls,
     "dicomweb": Dicomweb,
+    "web": Web,
     "peers": Peer,
 }
 

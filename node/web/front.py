@@ -1,0 +1,70 @@
+"""All of the web part, as the node starts and stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from node import scu
+from node.config import NodeConfig
+from node.health import Readiness
+from node.inbox import Inbox
+from node.metrics import Metrics
+from node.scp import Listener
+from node.state import Ledger
+from node.web.app import create_app
+from node.web.desk import Desk
+from node.web.feed import Feed
+from node.web.server import WebServer
+from node.web.uploads import Uploads
+
+UPLOADS: Final = "uploads"
+"""Folder in the data folder for what is being uploaded."""
+
+
+class Front:
+    """Pages, REST API and metrics of a running node.
+
+    Parameters
+    ----------
+    config : NodeConfig
+    ledger : Ledger
+    inbox : Inbox
+    listener : Listener
+        Hears of uploaded objects.
+    readiness : callable
+    worker_pids : callable
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        ledger: Ledger,
+        inbox: Inbox,
+        listener: Listener,
+        readiness: Callable[[], Readiness],
+        worker_pids: Callable[[], Iterable[int]],
+    ) -> None:
+        self.desk = Desk(
+            config=config,
+            ledger=ledger,
+            readiness=readiness,
+            echo=scu.echo,
+            worker_pids=worker_pids,
+        )
+        ledger.subscribe(self.desk.changes.note)
+        uploads = Uploads(inbox, listener, config.data_folder / UPLOADS, config.web.max_upload)
+        self._feed = Feed(self.desk.changes)
+        metrics = Metrics(ledger, readiness)
+        self.app = create_app(self.desk, uploads, self._feed, metrics.text)
+        self._server = WebServer(self.app, config.web)
+
+    def start(self) -> None:
+        """Listen."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop listening, and end what is being drawn."""
+        self._feed.stop()
+        self._server.stop()
+        self.desk.pictures.stop()
