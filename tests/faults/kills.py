@@ -32,6 +32,7 @@ from pynetdicom import AE, evt
 from node.incoming import arrivals
 from node.presentation import accepted_contexts
 from node.state import RESULTS, Generation, SeriesRecord, State, read_records, short_hash
+from tests.faults.nursery import ForkedNode, Nursery
 from tests.node.series import write_series
 from tests.peers import ENVIRONMENT, NodeProcess, free_port, peer, tool, wait_for
 
@@ -198,7 +199,8 @@ def run_kills(
         "delivery": {"first_delay_s": 0.2, "longest_delay_s": 1.0},
         "peers": [peer("pacs", "PACS", archive.port)],
     }
-    node = NodeProcess(folder / "node", config, DOUBLE)
+    node = ForkedNode(folder / "node", config, DOUBLE)
+    node.nursery = Nursery()
     node.start()
     senders = [
         Sender(f"sender{n}", folder / f"sender{n}", node.port, seed + n) for n in range(SENDERS)
@@ -216,6 +218,7 @@ def run_kills(
         for sender in senders:
             sender.stop()
         node.stop()
+        node.nursery.stop()
         archive.stop()
     return judge(node.data, merged(senders), archive.contents, kills)
 
