@@ -153,6 +153,8 @@ def _finish(job: Job, result: Result, read_s: float) -> Outcome:
         quality=result.quality.verdict,
         objects=tuple(result.objects),
         timings_s=timings_s,
+        score=float(result.eligibility.score),
+        doubts=tuple(result.eligibility.notes),
     )
 
 

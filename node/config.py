@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from atlases.folders import default_data_folder
+from node.series_rules import SeriesRule
 from node.choices import BrainName, Choices, RegistrationName
 from node.dicomweb_settings import Dicomweb
 from node.errors import ConfigError
@@ -91,7 +92,7 @@ class NodeConfig(BaseSettings):
     host: str = "127.0.0.1"
     port: Port = 11112
     data_folder: Path = Field(default_factory=default_data_folder)
-    atlas: PeerName = "aspects-281"
+    atlas: PeerName | None = None
     atlas_folder: Path | None = None
     uid_root: Annotated[str, StringConstraints(pattern=r"^[0-2](\.(0|[1-9]\d*))+\.$")] = "2.25."
     quiet_time_s: Annotated[float, Field(ge=0)] = 1.0
@@ -111,6 +112,9 @@ class NodeConfig(BaseSettings):
     compute_time_limit_s: Seconds = 120.0
     compute_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     stalled_after_s: Seconds = 300.0
+    results_per_study: Literal["one", "all"] = "one"
+    study_wait_s: Annotated[float, Field(ge=0)] = 30.0
+    urgent_head_start_s: Annotated[float, Field(ge=0)] = 900.0
     default_peer: PeerName | None = None
     also_send_to: tuple[PeerName, ...] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -118,6 +122,7 @@ class NodeConfig(BaseSettings):
     tls: Tls = Tls()
     dicomweb: Dicomweb = Dicomweb()
     web: Web = Web()
+    series_rules: tuple[SeriesRule, ...] = ()
     peers: tuple[Peer, ...] = ()
 
     @classmethod

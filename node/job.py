@@ -78,6 +78,10 @@ class Outcome:
     objects : tuple of str
         File names in ``out``, in the order in which they are delivered.
     timings_s : dict of str to float
+    score : float or None
+        How well the series suits the method, 0 to 1; None where it was not found out.
+    doubts : tuple of str
+        What takes from the score, in words.
     """
 
     ending: Ending
@@ -86,3 +90,5 @@ class Outcome:
     quality: str = ""
     objects: tuple[str, ...] = ()
     timings_s: dict[str, float] | None = None
+    score: float | None = None
+    doubts: tuple[str, ...] = ()

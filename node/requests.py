@@ -37,7 +37,9 @@ RETRIED: Final = frozenset({State.REJECTED, State.FAILED, State.DELIVERING, Stat
 CANCELLED: Final = frozenset({State.QUEUED, State.COMPUTING, State.DELIVERING})
 """States in which there is something to stop."""
 
-REPROCESSED: Final = frozenset({State.DONE, State.REJECTED, State.FAILED, State.CANCELLED})
+REPROCESSED: Final = frozenset(
+    {State.DONE, State.REJECTED, State.FAILED, State.CANCELLED, State.IGNORED}
+)
 """States in which a series can be computed again."""
 
 CHOSEN: Final = REPROCESSED | {State.DELIVERING}
@@ -224,6 +226,11 @@ def _compute_again(
             now=_moment(changed, levels),
             evidence=before.evidence,
             missing=before.missing,
+            suitability=before.suitability,
+            score=before.score,
+            preferred=before.preferred,
+            urgent=before.urgent,
+            replaces=before.replaces,
             levels=levels,
         )
         changed.generations.append(generation)

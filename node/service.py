@@ -16,11 +16,13 @@ from typing import Any, Final, TextIO
 import atlases
 import node
 import pipeline
-from atlases.catalog import catalog_entry
-from atlases.folders import find_atlas
+from atlases.entry import entry_of
+from atlases.folders import EMBEDDED
 from atlases.verify import require_intact
 from node import history, requests
 from node.assembly import Assembly, Patience
+from node.atlas_choice import chosen_atlas
+from node.chooser import Chooser
 from node.commitment import CommitmentScp
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
@@ -35,7 +37,7 @@ from node.origin import Origin
 from node.pool import WorkerPool
 from node.scp import Receiver, start_scp
 from node.state import Ledger
-from node.web.front import Front
+from node.web.front import Front, Inside
 from node.workflow import Engine, Tools
 
 LOG = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Node:
         require_one_home()
         self.config = config
         self._lock = _lock_data_folder(config.data_folder)
-        atlas_folder = checked_atlas(config)
+        atlas_folder = self._atlas_folder = checked_atlas(config)
         ledger = self._ledger = Ledger(config.data_folder / "series")
         ledger.subscribe(history.note)
         self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
@@ -93,10 +95,11 @@ class Node:
             atlas_folder=atlas_folder,
         )
         self.engine = Engine(tools, config.data_folder)
+        self.chooser = Chooser(config, ledger, self.engine.submit)
         self.assembly = Assembly(
             self.inbox,
             ledger,
-            self.engine.submit,
+            self.chooser.offer,
             Patience(
                 quiet_s=config.quiet_time_s,
                 incomplete_s=config.incomplete_quiet_time_s,
@@ -120,12 +123,15 @@ class Node:
 
     def _make_front(self) -> Front:
         return Front(
-            self.config,
-            self._ledger,
-            self.inbox,
-            self.assembly,
-            self.watchdog.readiness,
-            lambda: self.pool.pids,
+            Inside(
+                config=self.config,
+                ledger=self._ledger,
+                inbox=self.inbox,
+                listener=self.assembly,
+                atlas_folder=self._atlas_folder,
+                readiness=self.watchdog.readiness,
+                worker_pids=lambda: self.pool.pids,
+            )
         )
 
     def start(self) -> None:
@@ -170,9 +176,14 @@ class Node:
         except NodeError as error:
             LOG.exception("workers_not_warm", extra={"code": error.code, "reason": str(error)})
 
-    def look_at_requests(self) -> None:
-        """Do what commands such as ``aspects-node retry`` asked for."""
-        requests.look_at_requests(self._requests, self.engine, self._ledger)
+    def look(self) -> None:
+        """Do what is due: requests of commands, series that waited, the watchdog."""
+        try:
+            requests.look_at_requests(self._requests, self.engine, self._ledger)
+            self.chooser.look()
+            self.watchdog.look()
+        except Exception:  # the node must go on receiving
+            LOG.exception("look_failed")
 
     def stop(self) -> None:
         """Stop in order; what is on disk goes on at the next start."""
@@ -207,8 +218,7 @@ def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
     try:
         this.start()
         while not stop.wait(_LOOK_S):
-            this.look_at_requests()
-            this.watchdog.look()
+            this.look()
     finally:
         this.stop()
 
@@ -238,8 +248,18 @@ def checked_atlas(config: NodeConfig) -> Path:
     AtlasError
         It is missing or altered; the message says what to run.
     """
-    folder = config.atlas_folder or find_atlas(config.atlas, config.data_folder)
-    require_intact(catalog_entry(config.atlas), folder)
+    folder = chosen_atlas(config)
+    entry = entry_of(folder)
+    require_intact(entry, folder)
+    LOG.log(
+        logging.WARNING if folder == EMBEDDED else logging.INFO,
+        "atlas",
+        extra={
+            "atlas": entry.name,
+            "atlas_version": entry.version,
+            "embedded": folder == EMBEDDED,
+        },
+    )
     return folder
 
 

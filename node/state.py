@@ -158,6 +158,14 @@ class Generation(BaseModel):
     levels : tuple of int or None
         Ganglionic and supraganglionic slice that a person chose, 0-based from
         inferior to superior.
+    suitability : str
+        How well it suits the method, in words, see `node.series_rules`.
+    score : float
+        The same from 0 to 1.
+    preferred, urgent : bool
+        Whether a rule says so.
+    replaces : str
+        Key of the series of the study whose results these take the place of.
     code, reason, quality : str
     objects : list of str
         File names of the results, in the order of delivery.
@@ -176,6 +184,11 @@ class Generation(BaseModel):
     evidence: str = ""
     missing: str = ""
     levels: tuple[int, int] | None = None
+    suitability: str = ""
+    score: float = 0.0
+    preferred: bool = False
+    urgent: bool = False
+    replaces: str = ""
     code: str = ""
     reason: str = ""
     quality: str = ""
@@ -310,6 +323,13 @@ class Ledger:
         """Return the keys of all series."""
         with self._lock:
             return tuple(self._records)
+
+    def keys_of_study(self, study_uid: str) -> tuple[str, ...]:
+        """Return the keys of the series of a study."""
+        with self._lock:
+            return tuple(
+                key for key, record in self._records.items() if record.study_uid == study_uid
+            )
 
     def get(self, key: str) -> SeriesRecord | None:
         """Return a copy of a series' record, or None."""

@@ -16,6 +16,7 @@ import contextlib
 import logging
 import shutil
 import sqlite3
+import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ from typing import Any, Final
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetEnqueueOptions, SetWorkflowID
 
+from node.series_rules import describe
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer, destinations
@@ -42,6 +44,8 @@ LOG = logging.getLogger(__name__)
 _VERSION: Final = "1"
 """Changes when the steps change, so that no old workflow goes on in new steps."""
 
+_LONG_AGO: Final = 1_700_000_000
+"""Keeps priorities, seconds since the epoch, within 31 bits."""
 _COMPUTE_QUEUE: Final = "compute"
 _DELIVERY_QUEUE: Final = "delivery"
 _POLL_S: Final = 0.1
@@ -86,7 +90,7 @@ class Workflows(DBOSConfiguredInstance):
         """Fix the date and time of the results; return False if superseded."""
         with self._tools.ledger.change(key) as record:
             generation = record.generation(number)
-            if generation.state is State.CANCELLED:
+            if generation.state in {State.CANCELLED, State.IGNORED}:
                 return False
             if record.latest is not generation:
                 generation.state = State.SUPERSEDED
@@ -204,8 +208,24 @@ class Engine:
 
     def submit(self, key: str, number: int) -> None:
         """Enqueue the work on a generation; a second time it does nothing."""
-        with SetWorkflowID(f"{key}-{number}"):
+        with (
+            SetWorkflowID(f"{key}-{number}"),
+            SetEnqueueOptions(priority=self._priority(key, number)),
+        ):
             DBOS.enqueue_workflow(_COMPUTE_QUEUE, self._workflows.process, key, number)
+
+    def _priority(self, key: str, number: int) -> int:
+        """Return the place in the queue: a time, the earlier the sooner.
+
+        An urgent series is treated as if it had come earlier by its head start,
+        so that the others wait no longer than that.
+        """
+        record = self._tools.ledger.get(key)
+        if record is None:
+            return 1
+        generation = record.generation(number)
+        head_start = self._tools.config.urgent_head_start_s if generation.urgent else 0.0
+        return max(1, int(generation.complete - _LONG_AGO - head_start))
 
     def deliver(self, key: str, number: int, destination: str, attempt: int) -> None:
         """Enqueue an attempt to deliver, now."""
@@ -286,7 +306,8 @@ def _previous_report(ledger: Ledger, record: SeriesRecord, number: int) -> Path 
         is_sent = any(status is not None and is_stored(status) for status in accepted)
         if is_sent and path.exists():
             return path
-    return None
+    replaced = ledger.get(record.generation(number).replaces)
+    return None if replaced is None else _previous_report(ledger, replaced, sys.maxsize)
 
 
 def _run_attempts(tools: Tools, job: Job, series_uid: str) -> Outcome:
@@ -347,6 +368,9 @@ def _keep_outcome(
         generation.quality = outcome.quality
         generation.objects = list(outcome.objects)
         generation.timings_s = dict(outcome.timings_s or {})
+        if outcome.score is not None:
+            generation.score = outcome.score
+            generation.suitability = describe(outcome.score, outcome.doubts)
         # cancelled while it was computed: kept, but not sent
         is_wanted = generation.state is not State.CANCELLED
         names = _route(tools.config, record.calling_ae, generation, outcome) if is_wanted else []

@@ -18,6 +18,7 @@ from node.cli import main
 from node.config import Delivery, NodeConfig, Tls
 from node.dicomweb_settings import Dicomweb
 from node.peer import Peer
+from node.series_rules import SeriesRule
 from node.web.settings import Web
 from tests.peers import REPOSITORY
 
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tls": Tls,
     "dicomweb": Dicomweb,
     "web": Web,
+    "series_rules": SeriesRule,
     "peers": Peer,
 }
 

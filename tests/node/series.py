@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -32,20 +34,31 @@ def write_series(
     protocol: str = "",
     size: int = 64,
     sop_class: str | None = None,
+    **header: Any,
 ) -> tuple[str, list[Path]]:
-    """Write a series and return its SeriesInstanceUID and its files, in order."""
+    """Write a series and return its SeriesInstanceUID and its files, in order.
+
+    Further arguments are elements of each header.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     series_uid = _new_uid("series", name)
     files = [
         _write_image(folder / f"{name}-{index:03d}.dcm", name, index, modality, protocol, size,
-                     sop_class or CLASSES[modality])
+                     sop_class or CLASSES[modality], header)
         for index in range(count)
     ]  # fmt: skip
     return str(series_uid), files
 
 
 def _write_image(
-    path: Path, name: str, index: int, modality: str, protocol: str, size: int, sop_class: str
+    path: Path,
+    name: str,
+    index: int,
+    modality: str,
+    protocol: str,
+    size: int,
+    sop_class: str,
+    header: Mapping[str, Any],
 ) -> Path:
     uid = _new_uid("image", name, str(index))
     meta = FileMetaDataset()
@@ -68,6 +81,8 @@ def _write_image(
     dataset.HighBit, dataset.PixelRepresentation = 15, 1
     pixels = np.random.default_rng(index).integers(-1000, 1000, (size, size), dtype=np.int16)
     dataset.PixelData = pixels.tobytes()
+    for keyword, value in header.items():
+        setattr(dataset, keyword, value)
     dataset.save_as(path, enforce_file_format=True)
     return path
 

@@ -12,6 +12,7 @@ from node.choices import Choices
 from node.config import Delivery, NodeConfig, load_config, make_config
 from node.errors import ConfigError
 from node.peer import Peer
+from node.series_rules import SeriesRule
 from tests.peers import REPOSITORY, NodeProcess, StoreScp, peer
 
 EXAMPLE = REPOSITORY / "deploy" / "aspects-node.example.toml"
@@ -28,9 +29,12 @@ def test_example_names_every_key() -> None:
     values = tomllib.loads(EXAMPLE.read_text())
     text = EXAMPLE.read_text()
     missing = [
-        key for key in NodeConfig.model_fields if key not in values and f"# {key} =" not in text
+        key
+        for key in NodeConfig.model_fields
+        if key not in values and f"# {key} =" not in text and f"# [[{key}]]" not in text
     ]
     assert not missing
+    assert not [key for key in SeriesRule.model_fields if f"# {key} =" not in text]
     assert set(values["delivery"]) == set(Delivery.model_fields)
     named = {key for key in Peer.model_fields if key in values["peers"][0] or f"# {key} =" in text}
     assert named == set(Peer.model_fields)
@@ -118,10 +122,16 @@ def test_serve_refuses_a_missing_file(make_node: Callable[..., NodeProcess]) -> 
 def test_serve_refuses_a_missing_atlas(
     make_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
-    node = make_node()
+    node = make_node(atlas="aspects-281")
     text = node.config_file.read_text().splitlines()
     node.config_file.write_text("\n".join(line for line in text if "atlas_folder" not in line))
     assert f"aspects-node atlas install aspects-281 --data {tmp_path}" in refused(node)
+
+
+def test_serve_refuses_an_atlas_folder_with_another_set(
+    make_node: Callable[..., NodeProcess],
+) -> None:
+    assert "holds the atlas set aspects-281" in refused(make_node(atlas="other"))
 
 
 def test_serve_refuses_an_altered_atlas(

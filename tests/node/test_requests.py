@@ -56,7 +56,7 @@ def test_delivery_is_cancelled_and_taken_up_again(make_site: MakeSite, tmp_path:
 
 
 def test_computation_is_cancelled(make_site: MakeSite, tmp_path: Path) -> None:
-    site = make_site(compute_attempts=1, compute_time_limit_s=5)
+    site = make_site(compute_attempts=1, compute_time_limit_s=10)
     hung, files = write_series(tmp_path, "a", 2, protocol=double.HANG)
     storescu(site.node.port, files)
     site.node.wait_for_state(hung, "COMPUTING")
