@@ -129,6 +129,13 @@ class AtlasSet:
         """Return the atlas of one age group and level."""
         return self.atlases[group, level]
 
+    def by_nearness(self, group: AgeGroup, level: Level) -> tuple[Atlas, ...]:
+        """Return the atlases of one level: that of the age group, then its neighbours."""
+        order = list(AgeGroup)
+        place = order.index(group)
+        near = sorted(self.groups, key=lambda item: abs(order.index(item) - place))
+        return tuple(self.get(item, level) for item in near if abs(order.index(item) - place) <= 1)
+
 
 def _years_outside(group: AgeGroup, years: float) -> float:
     first, last = group.years

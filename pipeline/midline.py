@@ -189,6 +189,31 @@ def align_midline(
     )
 
 
+def brain_axis(brain: MaskArray, spacing_mm: tuple[float, float]) -> Midline:
+    """Take the long axis of the brain's outline for the midline.
+
+    A start for where symmetry fails: noisy, but it sees neither lesion nor skull.
+
+    Parameters
+    ----------
+    brain : numpy.ndarray, shape (row, column), bool
+        Not empty.
+    spacing_mm : tuple of float
+        Between rows, then between columns.
+    """
+    points_mm = np.argwhere(brain) * np.asarray(spacing_mm)
+    middle = points_mm.mean(axis=0)
+    centred = points_mm - middle
+    axes = np.linalg.eigh(centred.T @ centred)[1]
+    down = axes[:, 1] if axes[0, 1] >= 0 else -axes[:, 1]
+    row, column = (middle / np.asarray(spacing_mm)).tolist()
+    return Midline(
+        angle_degrees=float(np.degrees(np.arctan2(-down[1], down[0]))),
+        point=(row, column),
+        asymmetry=_CAP_HU,
+    )
+
+
 def _working_slab(
     voxels: HuArray, brain: MaskArray, spacing_mm: tuple[float, float]
 ) -> tuple[HuArray, FloatArray]:

@@ -111,6 +111,7 @@ def judge(
         *_distance_reasons(levels),
         *_area_reasons(measurements),
         *_age_reasons(age),
+        *_group_reasons(age, registrations),
         *_hyperdense_reasons(hyperdense_ml),
         *(
             QualityReason(
@@ -242,3 +243,18 @@ def _age_reasons(age: AgeChoice) -> Iterator[QualityReason]:
         yield QualityReason(
             code=age.flag, verdict=Verdict.WARN, text=texts[age.flag].format(group=age.group)
         )
+
+
+def _group_reasons(
+    age: AgeChoice, registrations: Mapping[Level, Registration]
+) -> Iterator[QualityReason]:
+    for level, registration in registrations.items():
+        if registration.age_group is not age.group:
+            yield QualityReason(
+                code=f"{level}-other-age-group",
+                verdict=Verdict.WARN,
+                text=(
+                    f"The {level} slice is more like the atlas of {registration.age_group} years than "
+                    f"like that of {age.group} years; it was used."
+                ),
+            )

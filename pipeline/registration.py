@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.arrays import FloatArray, HuArray, MaskArray, frozen
-from pipeline.atlas import Atlas
+from pipeline.atlas import AgeGroup, Atlas
 from pipeline.head_frame import framed_atlas
 from pipeline.midline import Midline, align_midline
 from pipeline.provenance import Algorithm
@@ -51,6 +51,8 @@ class Registration:
     Attributes
     ----------
     level : Level
+    age_group : AgeGroup
+        Of the atlas.
     method : Method
     atlas_pixels : numpy.ndarray, shape (2, row, column), float64
         For each pixel of the slice in the radiologist's view: its (row,
@@ -72,6 +74,7 @@ class Registration:
     """
 
     level: Level
+    age_group: AgeGroup
     method: Method
     atlas_pixels: FloatArray
     ncc: float
@@ -124,6 +127,7 @@ def register(
     own_degrees = midline.angle_degrees - _atlas_degrees(atlas)
     return Registration(
         level=atlas.level,
+        age_group=atlas.age_group,
         method=method,
         atlas_pixels=frozen(atlas_pixels),
         ncc=_similarity(slab, brain, spacing_mm, atlas, atlas_pixels),

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from pipeline.arrays import FloatArray, HuArray, MaskArray
 from pipeline.atlas import Atlas
+from pipeline.evened import one_sided_fall
 from pipeline.head_frame import (
     FRAME_MM,
     OUTSIDE_HU,
@@ -36,6 +37,8 @@ from pipeline.regions import Level
 _AFFINE_STEP: Final = 2
 _TURNS_DEGREES: Final = tuple(float(turn) for turn in range(-28, 29, 4))
 _TURN_COST: Final = 2e-4  # correlation for each squared degree
+_EVENINGS: Final = 2
+_FALL_MM2: Final = 800.0  # healthy brains stay below
 _SEED: Final = 7
 _STEPS: Final = "-n 60x40x15"
 # the nuclei have edges to follow; M4-M6 end at no edge, so hardly bend there
@@ -48,7 +51,13 @@ GREEDY: Final = Algorithm(
     name="greedy",
     version="1.4.0.3",
     family="deformable-model",
-    parameters=(*_DEFORM.values(), _STEPS, f"seed={_SEED}", f"grid_mm={FRAME_MM}"),
+    parameters=(
+        *_DEFORM.values(),
+        _STEPS,
+        f"seed={_SEED}",
+        f"grid_mm={FRAME_MM}",
+        f"evenings={_EVENINGS}",
+    ),
 )
 """The diffeomorphic step, as reported in every result."""
 
@@ -95,14 +104,28 @@ def greedy_map(
     """
     fixed = framed(slab, brain, spacing_mm, midline)
     moving = framed_atlas(atlas)
-    affine = _fit_affine(fixed, moving)
-    field_mm = np.zeros((2, *frame_shape()))
+    affine = fit_affine(fixed, moving)
     if bend:
-        field_mm = _deform(fixed.hu, _resampled(moving.hu, affine), atlas.level)
-    return _native_to_atlas(fixed, moving, _template_mm(affine, field_mm), slab.shape)
+        template_mm = _bent(fixed, moving, affine, atlas.level)
+    else:
+        template_mm = _template_mm(affine, np.zeros((2, *frame_shape())))
+    return _native_to_atlas(fixed, moving, template_mm, slab.shape)
 
 
-def _fit_affine(fixed: Framed, moving: Framed) -> sitk.AffineTransform:
+def _bent(fixed: Framed, moving: Framed, affine: sitk.AffineTransform, level: Level) -> FloatArray:
+    """Bend the template to the slice; once more where one side is darker."""
+    warped = _resampled(moving.hu, affine)
+    template_mm = _template_mm(affine, _deform(fixed.hu, warped, level))
+    for _ in range(_EVENINGS):
+        fall_hu, area_mm2 = one_sided_fall(fixed, moving, template_mm, *plain_affine(affine))
+        if area_mm2 < _FALL_MM2:
+            break
+        evened = (fixed.hu + fall_hu).astype(np.float32)
+        template_mm = _template_mm(affine, _deform(evened, warped, level))
+    return template_mm
+
+
+def fit_affine(fixed: Framed, moving: Framed) -> sitk.AffineTransform:
     """Map points of the fixed frame to the moving frame, by correlation."""
     shrink = [_AFFINE_STEP, _AFFINE_STEP]
     target = sitk.Shrink(as_image(fixed.hu), shrink)
@@ -190,12 +213,12 @@ def _deform(fixed: HuArray, moving: HuArray, level: Level) -> FloatArray:
 
 def _template_mm(affine: sitk.AffineTransform, field_mm: FloatArray) -> FloatArray:
     """Return where each grid point of the slice lies in the template's frame."""
-    matrix, offset = _plain_affine(affine)
+    matrix, offset = plain_affine(affine)
     points = frame_points()[:2].reshape(2, *frame_shape()) + field_mm
     return np.asarray(np.einsum("ij,jrc->irc", matrix, points) + offset[:, None, None])
 
 
-def _plain_affine(affine: sitk.AffineTransform) -> tuple[FloatArray, FloatArray]:
+def plain_affine(affine: sitk.AffineTransform) -> tuple[FloatArray, FloatArray]:
     """Return matrix and offset for (down, across) points."""
     matrix = np.array(affine.GetMatrix()).reshape(2, 2)
     centre = np.array(affine.GetCenter())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.atlas import AgeGroup, Atlas
-from pipeline.mapping import TISSUE_HU, LevelMap, map_labels, tissue_only
+from pipeline.mapping import TISSUE_HU, LevelMap, map_labels, split_tissue
 from pipeline.midline import Midline
 from pipeline.regions import Level
 from pipeline.registration import Method, Registration
@@ -35,6 +35,7 @@ def _identity(shift: tuple[float, float] = (0, 0)) -> Registration:
     grid = np.stack(np.meshgrid(np.arange(40.0), np.arange(40.0), indexing="ij"))
     return Registration(
         level=Level.GANGLIONIC,
+        age_group=AgeGroup.AGE_50_69,
         method=Method.GREEDY,
         atlas_pixels=grid + np.array(shift)[:, None, None],
         ncc=1.0,
@@ -93,14 +94,18 @@ def test_labels_of_the_other_level_are_not_moved() -> None:
 def test_tissue_leaves_out_csf_and_calcification(hu: float, kept: bool) -> None:
     plane = np.full((40, 40), hu, dtype=np.float32)
     labels = _atlas().labels
-    found = tissue_only(labels, plane, (0.5, 0.4))
-    assert found.dtype == np.uint8
+    found, dense = split_tissue(labels, plane, (0.5, 0.4))
+    assert found.dtype == dense.dtype == np.uint8
     assert (found == (labels if kept else 0)).all()
+    assert (dense == (labels if hu > TISSUE_HU[1] else 0)).all()
     assert kept == (TISSUE_HU[0] <= hu <= TISSUE_HU[1])
 
 
 def test_maps_cannot_be_changed() -> None:
     labels = _atlas().labels.copy()
-    found = LevelMap(level=Level.GANGLIONIC, slice_index=1, labels=labels, tissue=labels.copy())
+    none = np.zeros_like(labels)
+    found = LevelMap(
+        level=Level.GANGLIONIC, slice_index=1, labels=labels, tissue=labels.copy(), dense=none
+    )
     with pytest.raises(ValueError, match="read-only"):
         found.labels[0, 0] = 1

@@ -26,6 +26,7 @@ AGE = AgeChoice(group=AgeGroup.AGE_50_69, years=60.0, flag=None)
 def registration(level: Level, **changed: Any) -> Registration:
     good = Registration(
         level=level,
+        age_group=AgeGroup.AGE_50_69,
         method=Method.GREEDY,
         atlas_pixels=np.zeros((2, 3, 3)),
         ncc=0.8,
@@ -74,6 +75,11 @@ def measurements(**areas: int) -> tuple[RegionMeasurement, ...]:
             tissue_hu_mean=35.0,
             tissue_hu_median=35.0,
             tissue_hu_sd=3.0,
+            fluid_n=10,
+            fluid_area_mm2=10.0,
+            dense_n=0,
+            dense_area_mm2=0.0,
+            noise_hu=3.0,
         )
         for item in REGION_SIDES
     )
