@@ -32,17 +32,21 @@ class LevelMap:
         Full regions: 1-20, 0 elsewhere.
     tissue : numpy.ndarray, shape (row, column), uint8
         The same without CSF and calcification.
+    dense : numpy.ndarray, shape (row, column), uint8
+        What was left out for being too dense: calcification, blood.
     """
 
     level: Level
     slice_index: int
     labels: LabelArray
     tissue: LabelArray
+    dense: LabelArray
 
     def __post_init__(self) -> None:
         """Freeze the arrays."""
         frozen(self.labels)
         frozen(self.tissue)
+        frozen(self.dense)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +88,9 @@ def map_labels(atlas: Atlas, registration: Registration, brain: MaskArray) -> La
     return _without_strays(labels)
 
 
-def tissue_only(labels: LabelArray, hu: HuArray, spacing_mm: tuple[float, float]) -> LabelArray:
+def split_tissue(
+    labels: LabelArray, hu: HuArray, spacing_mm: tuple[float, float]
+) -> tuple[LabelArray, LabelArray]:
     """Leave CSF and calcification out of the regions.
 
     Parameters
@@ -96,7 +102,8 @@ def tissue_only(labels: LabelArray, hu: HuArray, spacing_mm: tuple[float, float]
 
     Returns
     -------
-    numpy.ndarray, shape (row, column), uint8
+    tissue, dense : numpy.ndarray, shape (row, column), uint8
+        The regions' tissue, and what is denser; CSF is in neither.
 
     Notes
     -----
@@ -106,7 +113,8 @@ def tissue_only(labels: LabelArray, hu: HuArray, spacing_mm: tuple[float, float]
     sigma = tuple(_TISSUE_SIGMA_MM / step for step in spacing_mm)
     smooth = ndimage.gaussian_filter(hu, sigma)
     tissue = (smooth >= TISSUE_HU[0]) & (smooth <= TISSUE_HU[1])
-    return np.where(tissue, labels, 0).astype(np.uint8)
+    dense = smooth > TISSUE_HU[1]
+    return _where(tissue, labels), _where(dense, labels)
 
 
 def _moved(mask: MaskArray, registration: Registration) -> FloatArray:
@@ -136,3 +144,7 @@ def _without_strays(labels: LabelArray) -> LabelArray:
             stray[0] = False
             kept[stray[parts]] = 0
     return kept
+
+
+def _where(mask: MaskArray, labels: LabelArray) -> LabelArray:
+    return np.where(mask, labels, 0).astype(np.uint8)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.arrays import HuArray
-from pipeline.mapping import RegionMap
-from pipeline.regions import LEFT_OFFSET, REGION_SIDES, RegionSide
+from pipeline.atlas import Atlas
+from pipeline.mapping import LevelMap, RegionMap
+from pipeline.medians import grouped_median
+from pipeline.noise import noise_hu
+from pipeline.regions import LEFT_OFFSET, REGION_SIDES, Level, RegionSide
+from pipeline.review import Review, ReviewLimits, review
+from pipeline.side_difference import (
+    NO_ASYMMETRY,
+    Sample,
+    SideDifference,
+    compare,
+    healthy_medians,
+    mirrored,
+    sample,
+)
 from pipeline.volume import Volume
 
 
@@ -18,7 +32,8 @@ class RegionMeasurement:
 
     ``n`` counts the pixels of the full region, as in the SEG; the ``tissue_``
     numbers leave out CSF and calcification. Every HU is ``None`` where there
-    is no pixel to measure.
+    is no pixel to measure. Medians are interpolated within their whole HU, see
+    `pipeline.medians.grouped_median`.
 
     Attributes
     ----------
@@ -30,10 +45,15 @@ class RegionMeasurement:
     tissue_n : int
     tissue_area_mm2 : float
     tissue_hu_mean, tissue_hu_median, tissue_hu_sd : float or None
-    difference_hu : float or None
-        Tissue median minus that of the same region on the other side.
-    ratio : float or None
-        Tissue median over that of the other side.
+    fluid_n, dense_n : int
+        Pixels left out of the tissue: as CSF, and as calcification or blood.
+    fluid_area_mm2, dense_area_mm2 : float
+    noise_hu : float or None
+        Of the slice, see `pipeline.noise.noise_hu`.
+    comparison : SideDifference or None
+        With the same region on the other side.
+    review : Review or None
+        Whether the region is marked for review; ``None`` where nobody asked.
     """
 
     region_side: RegionSide
@@ -48,11 +68,37 @@ class RegionMeasurement:
     tissue_hu_mean: float | None
     tissue_hu_median: float | None
     tissue_hu_sd: float | None
-    difference_hu: float | None = None
-    ratio: float | None = None
+    fluid_n: int
+    fluid_area_mm2: float
+    dense_n: int
+    dense_area_mm2: float
+    noise_hu: float | None
+    comparison: SideDifference | None = None
+    review: Review | None = None
+
+    @property
+    def difference_hu(self) -> float | None:
+        """Tissue median less that of the same region on the other side."""
+        return None if self.comparison is None else self.comparison.difference_hu
+
+    @property
+    def ratio(self) -> float | None:
+        """Tissue median over that of the other side."""
+        return None if self.comparison is None else self.comparison.ratio
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the region is marked for review."""
+        return self.review is not None and self.review.marked
 
 
-def measure(volume: Volume, region_map: RegionMap) -> tuple[RegionMeasurement, ...]:
+def measure(
+    volume: Volume,
+    region_map: RegionMap,
+    atlases: Mapping[Level, Atlas],
+    *,
+    limits: ReviewLimits | None = None,
+) -> tuple[RegionMeasurement, ...]:
     """Measure all twenty regions on the native voxels.
 
     Parameters
@@ -60,6 +106,10 @@ def measure(volume: Volume, region_map: RegionMap) -> tuple[RegionMeasurement, .
     volume : Volume
     region_map : RegionMap
         On the native grid.
+    atlases : mapping of Level to Atlas
+        What was mapped; its own asymmetry is taken off the sides' difference.
+    limits : ReviewLimits, optional
+        Mark regions past these; none are marked where it is left out.
 
     Returns
     -------
@@ -67,19 +117,33 @@ def measure(volume: Volume, region_map: RegionMap) -> tuple[RegionMeasurement, .
         In the order of the region numbers; a region without a pixel is there
         too, with ``n`` 0.
     """
-    single = [_measure_one(volume, region_map, item) for item in REGION_SIDES]
-    half = LEFT_OFFSET
-    opposite = single[half:] + single[:half]
+    noise = {
+        level: noise_hu(volume.voxels[item.slice_index], item.tissue, volume.pixel_spacing_mm)
+        for level, item in region_map.levels.items()
+    }
+    single = [
+        _measure_one(volume, region_map.levels[item.level], item, noise[item.level])
+        for item in REGION_SIDES
+    ]
+    compared = _compared(volume, region_map, atlases)
     return tuple(
-        _against_other_side(one, other) for one, other in zip(single, opposite, strict=True)
+        replace(
+            one,
+            comparison=found,
+            review=None if limits is None else review(found, limits),
+        )
+        for one, found in zip(single, compared, strict=True)
     )
 
 
-def _measure_one(volume: Volume, region_map: RegionMap, item: RegionSide) -> RegionMeasurement:
-    level_map = region_map.levels[item.level]
+def _measure_one(
+    volume: Volume, level_map: LevelMap, item: RegionSide, noise: float | None
+) -> RegionMeasurement:
     hu = volume.voxels[level_map.slice_index]
     full = hu[level_map.labels == item.number]
     tissue = hu[level_map.tissue == item.number]
+    dense_n = int((level_map.dense == item.number).sum())
+    fluid_n = full.size - tissue.size - dense_n
     pixel_mm2 = volume.pixel_spacing_mm[0] * volume.pixel_spacing_mm[1]
     mean, median, deviation = _statistics(full)
     tissue_mean, tissue_median, tissue_deviation = _statistics(tissue)
@@ -96,6 +160,11 @@ def _measure_one(volume: Volume, region_map: RegionMap, item: RegionSide) -> Reg
         tissue_hu_mean=tissue_mean,
         tissue_hu_median=tissue_median,
         tissue_hu_sd=tissue_deviation,
+        fluid_n=fluid_n,
+        fluid_area_mm2=float(fluid_n * pixel_mm2),
+        dense_n=dense_n,
+        dense_area_mm2=float(dense_n * pixel_mm2),
+        noise_hu=noise,
     )
 
 
@@ -105,12 +174,24 @@ def _statistics(values: HuArray) -> tuple[float | None, float | None, float | No
         return None, None, None
     exact = values.astype(float)
     deviation = float(exact.std(ddof=1)) if exact.size > 1 else None
-    return float(exact.mean()), float(np.median(exact)), deviation
+    return float(exact.mean()), grouped_median(exact), deviation
 
 
-def _against_other_side(one: RegionMeasurement, other: RegionMeasurement) -> RegionMeasurement:
-    if one.tissue_hu_median is None or other.tissue_hu_median is None:
-        return one
-    difference = one.tissue_hu_median - other.tissue_hu_median
-    ratio = one.tissue_hu_median / other.tissue_hu_median if other.tissue_hu_median else None
-    return replace(one, difference_hu=difference, ratio=ratio)
+def _compared(
+    volume: Volume, region_map: RegionMap, atlases: Mapping[Level, Atlas]
+) -> list[SideDifference | None]:
+    right_half = []
+    for item in REGION_SIDES[:LEFT_OFFSET]:
+        level_map = region_map.levels[item.level]
+        healthy = healthy_medians(atlases[item.level]).get(item.region, NO_ASYMMETRY)
+        right, left = (
+            _tissue(volume, level_map, number)
+            for number in (item.number, item.number + LEFT_OFFSET)
+        )
+        right_half.append(compare(right, left, healthy))
+    return [*right_half, *(None if one is None else mirrored(one) for one in right_half)]
+
+
+def _tissue(volume: Volume, level_map: LevelMap, number: int) -> Sample:
+    hu = volume.voxels[level_map.slice_index]
+    return sample(hu, np.asarray(level_map.tissue == number), volume.pixel_spacing_mm)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Final, NamedTuple
@@ -26,13 +26,15 @@ from pipeline.errors import CoverageError, GeometryError, LevelsError
 from pipeline.hyperdense import hyperdense_ml
 from pipeline.levels import AspectsLevels, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
-from pipeline.mapping import LevelMap, RegionMap, map_labels, tissue_only
+from pipeline.mapping import LevelMap, RegionMap, map_labels, split_tissue
 from pipeline.measure import RegionMeasurement, measure
 from pipeline.midline import Midline, align_head, align_level
+from pipeline.multi_start import FIRST_START, BestFit, register_best
 from pipeline.provenance import Algorithm, NewUid, Provenance
 from pipeline.quality import Quality, judge
 from pipeline.regions import Level
-from pipeline.registration import ALGORITHMS, Method, Registration, register
+from pipeline.registration import ALGORITHMS, Method, Registration
+from pipeline.review import ReviewLimits, review_algorithm
 from pipeline.series import CtSeries
 from pipeline.template_levels import match_templates
 from pipeline.volume import Volume, slab, to_volume
@@ -54,6 +56,8 @@ class Parameters:
         from inferior to superior.
     brain_method : {"skull", "paper"}
     registration : Method
+    review : ReviewLimits or None
+        Mark regions that differ from the other side by more; none by default.
     objects : tuple of ObjectKind
         What to encode.
     """
@@ -62,6 +66,7 @@ class Parameters:
     levels: tuple[int, int] | None = None
     brain_method: BrainMethod = "skull"
     registration: Method = Method.GREEDY
+    review: ReviewLimits | None = None
     objects: tuple[ObjectKind, ...] = objects.DEFAULT
 
 
@@ -135,7 +140,7 @@ def run(
     3. Check that this is a non-contrast head (`check_eligibility`).
     4. Find the midline of the head (`align_head`); choose the atlas by age and
        find the two levels (`match_templates`, `Localizer`, `find_levels`).
-    5. Register the atlas to each of the two slices (`register`).
+    5. Register the atlas to each of the two slices (`register_best`).
     6. Carry the labels over, on the native grid (`map_labels`).
     7. Measure the regions (`measure`) and judge the mapping (`judge`).
     8. Encode SEG, SR and what else was asked for (`encode`).
@@ -170,19 +175,27 @@ def run(
         brain = extract_brain(volume, method=parameters.brain_method)
         eligibility = check_eligibility(series, volume, brain)
     age = _age(series, tools.atlases, parameters)
-    atlases = {level: tools.atlases.get(age.group, level) for level in Level}
+    candidates = {level: tools.atlases.by_nearness(age.group, level) for level in Level}
+    atlases = {level: candidates[level][0] for level in Level}
     with watch.time("levels"):
         head = _Head(series, volume, brain, align_head(volume, brain))
         levels = chosen or _levels(head, tools, atlases)
         _check_brain(head, levels)
     with watch.time("registration"):
         slabs = {level: slab(volume, levels.get(level).index) for level in Level}
-        registrations = {
+        fits = {
             level: _register(
-                head, atlases[level], levels.get(level).index, slabs[level], parameters.registration
+                head,
+                candidates[level],
+                levels.get(level).index,
+                slabs[level],
+                parameters.registration,
             )
             for level in Level
         }
+        # where the atlas of the patient's age fits poorly, another may have taken its place
+        atlases = {level: fit.atlas for level, fit in fits.items()}
+        registrations = {level: fit.registration for level, fit in fits.items()}
     with watch.time("mapping"):
         region_map = RegionMap(
             levels={
@@ -192,7 +205,7 @@ def run(
                 for level, registration in registrations.items()
             }
         )
-        measurements = measure(volume, region_map)
+        measurements = measure(volume, region_map, atlases, limits=parameters.review)
         quality = judge(
             levels,
             registrations,
@@ -201,7 +214,7 @@ def run(
             notes=eligibility.notes,
             hyperdense_ml=hyperdense_ml(volume, brain),
         )
-    provenance = _provenance(head, tools, age, atlases, levels, parameters)
+    provenance = _provenance(head, tools, age, fits, levels, parameters)
     findings = Findings(
         series=series,
         volume=volume,
@@ -270,14 +283,14 @@ def _check_brain(head: _Head, levels: AspectsLevels) -> None:
 
 
 def _register(
-    head: _Head, atlas: Atlas, index: int, mean_hu: HuArray, method: Method
-) -> Registration:
+    head: _Head, atlases: Sequence[Atlas], index: int, mean_hu: HuArray, method: Method
+) -> BestFit:
     view = head.volume.view
-    return register(
+    return register_best(
         view.apply(mean_hu),
         view.apply(head.brain[index]),
         view.spacing(head.volume.pixel_spacing_mm),
-        atlas,
+        atlases,
         midline=align_level(head.volume, head.brain, index, head.midline),
         method=method,
     )
@@ -288,11 +301,13 @@ def _map(
 ) -> LevelMap:
     view = head.volume.view
     labels = view.undo(map_labels(atlas, registration, view.apply(head.brain[index])))
+    tissue, dense = split_tissue(labels, mean_hu, head.volume.pixel_spacing_mm)
     return LevelMap(
         level=atlas.level,
         slice_index=index,
         labels=np.ascontiguousarray(labels),
-        tissue=tissue_only(labels, mean_hu, head.volume.pixel_spacing_mm),
+        tissue=tissue,
+        dense=dense,
     )
 
 
@@ -300,7 +315,7 @@ def _provenance(
     head: _Head,
     tools: Tools,
     age: AgeChoice,
-    atlases: dict[Level, Atlas],
+    fits: dict[Level, BestFit],
     levels: AspectsLevels,
     parameters: Parameters,
 ) -> Provenance:
@@ -311,19 +326,38 @@ def _provenance(
         atlas_name=tools.atlases.name,
         atlas_version=tools.atlases.version,
         atlas_sha256=hashlib.sha256(
-            "".join(atlas.sha256 for atlas in atlases.values()).encode()
+            "".join(fit.atlas.sha256 for fit in fits.values()).encode()
         ).hexdigest(),
-        age_group=age.group.value,
+        age_group=_age_groups(age, fits),
         age_years=age.years,
         age_flag=age.flag,
         levels_by="person" if levels.method == "person" else "method",
         algorithms=(
             *_level_algorithms(tools, levels),
             BRAIN_ALGORITHMS[parameters.brain_method],
-            ALGORITHMS[parameters.registration],
+            *(() if parameters.review is None else (review_algorithm(parameters.review),)),
+            _registration_algorithm(parameters.registration, fits),
         ),
         libraries={name: version(name) for name in _LIBRARIES},
     )
+
+
+def _age_groups(age: AgeChoice, fits: dict[Level, BestFit]) -> str:
+    """Name the age group, and where another was used at a level."""
+    others = [
+        f"{level} {fit.atlas.age_group}"
+        for level, fit in fits.items()
+        if fit.atlas.age_group is not age.group
+    ]
+    return ", ".join([age.group.value, *others])
+
+
+def _registration_algorithm(method: Method, fits: dict[Level, BestFit]) -> Algorithm:
+    starts = tuple(
+        f"{level}_start={fit.start}" for level, fit in fits.items() if fit.start != FIRST_START
+    )
+    known = ALGORITHMS[method]
+    return replace(known, parameters=(*known.parameters, *starts))
 
 
 def _level_algorithms(tools: Tools, levels: AspectsLevels) -> Iterator[Algorithm]:

@@ -96,6 +96,19 @@ MARGIN_SUPRAGANGLIONIC: Final = _private(
 QUALITY: Final = _private("QUALITY", "Quality of the mapping")
 MAPPED: Final = _private("MAPPED", "Region mapped")
 TISSUE: Final = _private("TISSUE", "Tissue only, without CSF and calcification")
+FLUID: Final = _private("FLUID_AREA", "Area left out of the tissue as CSF")
+DENSE: Final = _private("DENSE_AREA", "Area left out of the tissue as calcification or blood")
+NOISE: Final = _private("NOISE", "Noise of the slice")
+CORRECTED_DIFFERENCE: Final = _private("SIDE_DIFF_C", "Side difference less that of the atlas")
+CORRECTED_DIFFERENCE_LOW: Final = _private(
+    "SIDE_DIFF_C_LOW", "Side difference less that of the atlas, lower 95 % limit"
+)
+CORRECTED_DIFFERENCE_HIGH: Final = _private(
+    "SIDE_DIFF_C_HIGH", "Side difference less that of the atlas, upper 95 % limit"
+)
+CORRECTED_RATIO: Final = _private("SIDE_RATIO_C", "Side ratio over that of the atlas")
+DARKER_SIDE: Final = _private("DARKER", "Darker than the other side, past the limits")
+FOR_REVIEW: Final = _private("FOR_REVIEW", "For review")
 SIDE_DIFFERENCE: Final = _private("SIDE_DIFF", "Difference from the other side")
 SIDE_RATIO: Final = _private("SIDE_RATIO", "Ratio to the other side")
 

@@ -15,6 +15,7 @@ from pipeline.provenance import Provenance
 from pipeline.quality import Quality
 from pipeline.regions import Level
 from pipeline.series import CtSeries
+from pipeline.side_difference import SideDifference
 
 _NUMBERS: Final = (
     "n",
@@ -27,8 +28,24 @@ _NUMBERS: Final = (
     "tissue_hu_mean",
     "tissue_hu_median",
     "tissue_hu_sd",
+    "fluid_n",
+    "fluid_area_mm2",
+    "dense_n",
+    "dense_area_mm2",
+    "noise_hu",
     "difference_hu",
     "ratio",
+)
+
+
+_CORRECTED: Final = (
+    "atlas_difference_hu",
+    "corrected_difference_hu",
+    "corrected_difference_low_hu",
+    "corrected_difference_high_hu",
+    "corrected_ratio",
+    "corrected_ratio_low",
+    "corrected_ratio_high",
 )
 
 
@@ -127,7 +144,23 @@ def _region(item: RegionMeasurement) -> dict[str, Any]:
         "level": str(region.level),
         "slice_index": int(item.slice_index),
         **{name: _number(getattr(item, name)) for name in _NUMBERS},
+        **{name: _number(value) for name, value in _corrected(item.comparison).items()},
+        **({} if item.review is None else {"for_review": item.review.marked}),
     }
+
+
+def _corrected(found: SideDifference | None) -> dict[str, float | None]:
+    if found is None:
+        return dict.fromkeys(_CORRECTED)
+    interval, ratios = found.interval_hu or (None, None), found.ratio_interval or (None, None)
+    numbers = (
+        found.atlas_difference_hu,
+        found.corrected_difference_hu,
+        *interval,
+        found.corrected_ratio,
+        *ratios,
+    )
+    return dict(zip(_CORRECTED, numbers, strict=True))
 
 
 def _provenance(provenance: Provenance) -> dict[str, Any]:

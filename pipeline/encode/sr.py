@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,6 @@ from highdicom.sr import (
     ContentSequence,
     EnhancedSR,
     FindingSite,
-    Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
@@ -33,7 +31,6 @@ from pydicom import Dataset
 
 from pipeline.arrays import LabelArray
 from pipeline.encode import codes
-from pipeline.encode.codes import Concept
 from pipeline.encode.common import (
     EncodeSettings,
     SrClass,
@@ -49,6 +46,7 @@ from pipeline.encode.common import (
 )
 from pipeline.encode.context import device_observer, requests
 from pipeline.encode.coordinates import region_coordinates, slice_coordinates
+from pipeline.encode.numbers import Number, measurement_items, missing_sentences, region_numbers
 from pipeline.encode.seg import source_of_frame, tracking_id
 from pipeline.encode.words import (
     READING_NOTES,
@@ -56,6 +54,7 @@ from pipeline.encode.words import (
     level_sentence,
     quality_numbers_sentence,
     reason_sentence,
+    review_sentences,
     version_sentences,
 )
 from pipeline.errors import EncodingError
@@ -146,7 +145,13 @@ def build_sr(  # noqa: PLR0913 - the report draws on every stage
     ]
     sr: Dataset = _SR_CLASSES[settings.sr_class](
         evidence=[*sources.headers, seg],
-        content=_report(groups, sources, levels, _observer(settings, provenance, new_uid)),
+        content=_report(
+            groups,
+            sources,
+            levels,
+            _observer(settings, provenance, new_uid),
+            review_sentences(measurements),
+        ),
         series_instance_uid=new_uid("sr-series", *parts),
         sop_instance_uid=new_uid("sr-instance", *parts),
         series_number=settings.sr_series_number,
@@ -179,6 +184,7 @@ def _report(
     sources: _Sources,
     levels: AspectsLevels,
     observation_context: ObservationContext,
+    more_notes: Sequence[str],
 ) -> MeasurementReport:
     chosen = [levels.get(level).index for level in Level]
     report = MeasurementReport(
@@ -189,7 +195,7 @@ def _report(
     )
     notes = ContainerContentItem(name=codes.EVALUATIONS.to_code(), relationship_type=_CONTAINS)
     notes.ContentSequence = ContentSequence()
-    notes.ContentSequence.extend([_text(sentence) for sentence in READING_NOTES])
+    notes.ContentSequence.extend([_text(sentence) for sentence in (*READING_NOTES, *more_notes)])
     report[0].ContentSequence.append(notes)
     return report
 
@@ -250,7 +256,7 @@ def _level_group(
         finding_type=codes.LEVELS.to_code(),
         finding_sites=[FindingSite(anatomic_location=codes.BRAIN.to_code())],
         algorithm_id=_level_algorithm(sources.provenance),
-        measurements=_measurements(_level_numbers(levels, sources.headers)),
+        measurements=measurement_items(_level_numbers(levels, sources.headers)),
         qualitative_evaluations=[
             QualitativeEvaluation(
                 name=codes.QUALITY.to_code(), value=codes.verdict(quality.verdict).to_code()
@@ -272,67 +278,20 @@ def _level_group(
     return group
 
 
-def _level_numbers(levels: AspectsLevels, headers: Sequence[Dataset]) -> list[_Number]:
+def _level_numbers(levels: AspectsLevels, headers: Sequence[Dataset]) -> list[Number]:
     lower, upper = levels.ganglionic, levels.supraganglionic
     of_lower, of_upper = (slice_coordinates(headers[item.index]) for item in (lower, upper))
     one: dict[str, Any] = {"unit": codes.ONE}
     return [
-        _Number(name=codes.MARGIN_GANGLIONIC, value=lower.margin, places=of_lower, **one),
-        _Number(name=codes.MARGIN_SUPRAGANGLIONIC, value=upper.margin, places=of_upper, **one),
-        _Number(
+        Number(name=codes.MARGIN_GANGLIONIC, value=lower.margin, places=of_lower, **one),
+        Number(name=codes.MARGIN_SUPRAGANGLIONIC, value=upper.margin, places=of_upper, **one),
+        Number(
             name=codes.DISTANCE,
             value=levels.distance_mm,
             unit=codes.MM,
             places=[*of_lower, *of_upper],
         ),
     ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Number:
-    """A number to report, or the lack of one."""
-
-    name: Concept
-    value: float | None
-    unit: Concept
-    derivation: Concept | None = None
-    method: Concept | None = None
-    places: Sequence[Any] = ()
-
-    @property
-    def known(self) -> bool:
-        return self.value is not None and math.isfinite(self.value)
-
-    @property
-    def words(self) -> str:
-        parts = (self.derivation, self.method, self.name)
-        return ", ".join(part.meaning for part in parts if part is not None)
-
-
-def _measurements(numbers: Sequence[_Number]) -> list[Measurement]:
-    """Write the numbers there are; ``_unmeasured`` names the others."""
-    return [
-        Measurement(
-            name=item.name.to_code(),
-            value=round(float(item.value), 4),
-            unit=item.unit.to_code(),
-            derivation=item.derivation.to_code() if item.derivation else None,
-            method=item.method.to_code() if item.method else None,
-            referenced_coordinates=item.places or None,
-        )
-        for item in numbers
-        if item.value is not None and item.known
-    ]
-
-
-def _unmeasured(numbers: Sequence[_Number]) -> list[TextContentItem]:
-    """Name the numbers that are missing.
-
-    An empty Measured Value Sequence with a qualifier would say it in code, but
-    common readers, the encoder's own among them, then fail on the whole report.
-    """
-    missing = [item.words for item in numbers if not item.known]
-    return [_text(f"Not measured: {'; '.join(missing)}.")] if missing else []
 
 
 def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
@@ -354,15 +313,26 @@ def _region_group(item: RegionMeasurement, sources: _Sources) -> Any:
     }
     if item.n == 0:
         return _unmapped_group(item, sources, shared)
-    numbers = _region_numbers(item)
+    numbers = region_numbers(item)
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_segment=_segment_reference(item, sources),
-        measurements=_measurements(numbers),
+        measurements=measurement_items(numbers),
+        qualitative_evaluations=_marks(item),
         **shared,
     )
-    group[0].ContentSequence.extend(_unmeasured(numbers))
+    group[0].ContentSequence.extend([_text(sentence) for sentence in missing_sentences(numbers)])
     _add_outline(group, item, sources)
     return group
+
+
+def _marks(item: RegionMeasurement) -> list[QualitativeEvaluation] | None:
+    """Say that a region is marked for review; nothing where it is not."""
+    if not item.is_marked:
+        return None
+    marked = QualitativeEvaluation(
+        name=codes.DARKER_SIDE.to_code(), value=codes.FOR_REVIEW.to_code()
+    )
+    return [marked]
 
 
 def _add_outline(group: Any, item: RegionMeasurement, sources: _Sources) -> None:
@@ -374,29 +344,15 @@ def _add_outline(group: Any, item: RegionMeasurement, sources: _Sources) -> None
     area.ContentSequence = ContentSequence(outline)
 
 
-def _region_numbers(item: RegionMeasurement) -> list[_Number]:
-    hu: dict[str, Any] = {"name": codes.ATTENUATION, "unit": codes.HU}
-    tissue: dict[str, Any] = {"derivation": codes.MEDIAN, "method": codes.TISSUE}
-    return [
-        _Number(name=codes.AREA, value=item.area_mm2, unit=codes.MM2),
-        _Number(value=item.hu_mean, derivation=codes.MEAN, **hu),
-        _Number(value=item.hu_median, derivation=codes.MEDIAN, **hu),
-        _Number(value=item.hu_sd, derivation=codes.STANDARD_DEVIATION, **hu),
-        _Number(value=item.tissue_hu_median, **tissue, **hu),
-        _Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU, **tissue),
-        _Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE, **tissue),
-    ]
-
-
 def _unmapped_group(
     item: RegionMeasurement, sources: _Sources, shared: dict[str, Any]
 ) -> MeasurementsAndQualitativeEvaluations:
     """Say that a region has no pixel: there is no frame to refer to."""
     region = item.region_side
     header = sources.headers[item.slice_index]
-    nothing = _Number(name=codes.AREA, value=0.0, unit=codes.MM2, places=slice_coordinates(header))
+    nothing = Number(name=codes.AREA, value=0.0, unit=codes.MM2, places=slice_coordinates(header))
     group = MeasurementsAndQualitativeEvaluations(
-        measurements=_measurements([nothing]),
+        measurements=measurement_items([nothing]),
         qualitative_evaluations=[
             QualitativeEvaluation(name=codes.MAPPED.to_code(), value=codes.NO.to_code())
         ],

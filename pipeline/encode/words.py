@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from pipeline.levels import LevelChoice
+from pipeline.measure import RegionMeasurement
 from pipeline.provenance import Provenance
 from pipeline.quality import Quality, QualityReason, Verdict
 
@@ -94,6 +96,18 @@ def version_sentences(provenance: Provenance) -> tuple[str, ...]:
         f"Atlas sha256 {provenance.atlas_sha256}.",
         *made_by,
         *((f"Libraries: {libraries}.",) if libraries else ()),
+    )
+
+
+def review_sentences(measurements: Sequence[RegionMeasurement]) -> tuple[str, ...]:
+    """Say what a mark for review means; nothing where nobody asked for marks."""
+    asked = next((item.review.limits for item in measurements if item.review is not None), None)
+    if asked is None:
+        return ()
+    return (
+        f"For review: at least {asked.difference_hu:g} HU darker than the other side and at most "
+        f"{asked.ratio:g} of it, less what the atlas shows, and more than by chance. No finding; "
+        "not counted.",
     )
 
 

@@ -23,6 +23,7 @@ from pipeline.provenance import Algorithm, Provenance, uid_factory
 from pipeline.quality import Quality, QualityReason, Verdict
 from pipeline.regions import REGION_SIDES, Level, RegionSide, Side, at_level
 from pipeline.series import CtSeries, load_series
+from pipeline.side_difference import SideDifference
 from pipeline.volume import to_volume
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123000, tzinfo=UTC)
@@ -158,7 +159,11 @@ def region_map(
                 left = 7 + place % 3 if item.side is Side.RIGHT else 30 - place % 4
                 labels[top : top + 2, left : left + 3 + item.number] = item.number
         levels[level] = LevelMap(
-            level=level, slice_index=index, labels=labels, tissue=labels.copy()
+            level=level,
+            slice_index=index,
+            labels=labels,
+            tissue=labels.copy(),
+            dense=np.zeros_like(labels),
         )
     return RegionMap(levels=levels)
 
@@ -211,6 +216,18 @@ def levels(series: CtSeries, slices: tuple[int, int] = (5, 9)) -> AspectsLevels:
     )
 
 
+COMPARISON = SideDifference(
+    difference_hu=-1.25,
+    ratio=0.96,
+    atlas_difference_hu=0.25,
+    atlas_ratio=1.01,
+    corrected_difference_hu=-1.5,
+    corrected_ratio=0.95,
+    interval_hu=(-2.75, -0.25),
+    ratio_interval=(0.92, 0.99),
+)
+
+
 def measurement(item: RegionSide, mapped: RegionMap) -> RegionMeasurement:
     """Return numbers that tell the regions apart; none for an empty region."""
     level = mapped.levels[item.level]
@@ -229,8 +246,12 @@ def measurement(item: RegionSide, mapped: RegionMap) -> RegionMeasurement:
         tissue_hu_mean=value,
         tissue_hu_median=value,
         tissue_hu_sd=None if value is None else 1.5,
-        difference_hu=None if value is None else -1.25,
-        ratio=None if value is None else 0.96,
+        fluid_n=3,
+        fluid_area_mm2=3 * SPACING[0] * SPACING[1],
+        dense_n=0,
+        dense_area_mm2=0.0,
+        noise_hu=3.5,
+        comparison=None if value is None else COMPARISON,
     )
 
 

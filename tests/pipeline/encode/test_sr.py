@@ -196,9 +196,7 @@ def test_missing_numbers_are_named() -> None:
     series = ct_series()
     mapped = region_map(series)
     seg, _ = both(series, mapped)
-    numbers = [
-        replace(item, hu_sd=None, difference_hu=float("nan")) for item in measurements(mapped)
-    ]
+    numbers = [replace(item, hu_sd=None, noise_hu=float("nan")) for item in measurements(mapped)]
     sr = build_sr(
         series,
         levels(series),
@@ -212,8 +210,7 @@ def test_missing_numbers_are_named() -> None:
     group = groups(sr)[1]
     assert len(named(group, "Attenuation Coefficient")) == 3
     assert (
-        "Not measured: Standard Deviation, Attenuation Coefficient; "
-        "Median, Tissue only, without CSF and calcification, Difference from the other side."
+        "Not measured: Standard Deviation, Attenuation Coefficient; Noise of the slice."
         in texts(group)
     )
 

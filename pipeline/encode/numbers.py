@@ -1,0 +1,111 @@
+"""The numbers of a report, and the lack of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from highdicom.sr import Measurement
+
+from pipeline.encode import codes
+from pipeline.encode.codes import Concept
+from pipeline.measure import RegionMeasurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A number to report, or the lack of one.
+
+    Attributes
+    ----------
+    name : Concept
+    value : float or None
+    unit : Concept
+    derivation, method : Concept or None
+    places : sequence of highdicom.sr.CoordinatesForMeasurement
+        Where it was measured.
+    """
+
+    name: Concept
+    value: float | None
+    unit: Concept
+    derivation: Concept | None = None
+    method: Concept | None = None
+    places: Sequence[Any] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a number."""
+        return self.value is not None and math.isfinite(self.value)
+
+    @property
+    def words(self) -> str:
+        """What it is a number of."""
+        parts = (self.derivation, self.method, self.name)
+        return ", ".join(part.meaning for part in parts if part is not None)
+
+
+def measurement_items(numbers: Sequence[Number]) -> list[Measurement]:
+    """Write the numbers there are; ``missing_sentences`` names the others."""
+    return [
+        Measurement(
+            name=item.name.to_code(),
+            value=round(float(item.value), 4),
+            unit=item.unit.to_code(),
+            derivation=item.derivation.to_code() if item.derivation else None,
+            method=item.method.to_code() if item.method else None,
+            referenced_coordinates=item.places or None,
+        )
+        for item in numbers
+        if item.value is not None and item.known
+    ]
+
+
+def missing_sentences(numbers: Sequence[Number]) -> tuple[str, ...]:
+    """Name the numbers that are missing.
+
+    An empty Measured Value Sequence with a qualifier would say it in code, but
+    common readers, the encoder's own among them, then fail on the whole report.
+    """
+    missing = [item.words for item in numbers if not item.known]
+    return (f"Not measured: {'; '.join(missing)}.",) if missing else ()
+
+
+def region_numbers(item: RegionMeasurement) -> list[Number]:
+    """List the numbers of a region, its area first.
+
+    Parameters
+    ----------
+    item : RegionMeasurement
+    """
+    hu: dict[str, Any] = {"name": codes.ATTENUATION, "unit": codes.HU}
+    tissue: dict[str, Any] = {"derivation": codes.MEDIAN, "method": codes.TISSUE}
+    return [
+        Number(name=codes.AREA, value=item.area_mm2, unit=codes.MM2),
+        Number(name=codes.FLUID, value=item.fluid_area_mm2, unit=codes.MM2),
+        Number(name=codes.DENSE, value=item.dense_area_mm2, unit=codes.MM2),
+        Number(value=item.hu_mean, derivation=codes.MEAN, **hu),
+        Number(value=item.hu_median, derivation=codes.MEDIAN, **hu),
+        Number(value=item.hu_sd, derivation=codes.STANDARD_DEVIATION, **hu),
+        Number(value=item.tissue_hu_median, **tissue, **hu),
+        Number(name=codes.NOISE, value=item.noise_hu, unit=codes.HU),
+        Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU, **tissue),
+        Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE, **tissue),
+        *_corrected(item, tissue),
+    ]
+
+
+def _corrected(item: RegionMeasurement, tissue: dict[str, Any]) -> list[Number]:
+    found = item.comparison
+    interval = (None, None) if found is None else found.interval_hu or (None, None)
+    difference = None if found is None else found.corrected_difference_hu
+    ratio = None if found is None else found.corrected_ratio
+    hu = {"unit": codes.HU, **tissue}
+    return [
+        Number(name=codes.CORRECTED_DIFFERENCE, value=difference, **hu),
+        Number(name=codes.CORRECTED_DIFFERENCE_LOW, value=interval[0], **hu),
+        Number(name=codes.CORRECTED_DIFFERENCE_HIGH, value=interval[1], **hu),
+        Number(name=codes.CORRECTED_RATIO, value=ratio, unit=codes.ONE, **tissue),
+    ]
