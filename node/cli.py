@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "cancel": "node.commands.retry:cancel",
     "demo": "node.commands.demo:demo",
     "echo": "node.commands.echo:echo",
+    "evaluate": "node.commands.evaluate:evaluate",
     "fetch": "node.commands.fetch:fetch",
     "localizer": "node.commands.localizer:localizer",
     "process": "node.commands.process:process",

@@ -1,0 +1,1 @@
+"""Evaluate the method, and readers, on labelled cases of a user."""

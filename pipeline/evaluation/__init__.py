@@ -1,0 +1,1 @@
+"""Compare readings of the regions and levels, in numbers."""
