@@ -102,18 +102,19 @@ def look_at_requests(folder: Path, engine: Engine, ledger: Ledger) -> None:
         record = ledger.get(path.stem)
         argument, _, by = path.read_text(encoding="utf-8").partition("\n")
         verb = path.suffix.removeprefix(".")
+        asked_at = now_s()
         done = record is not None and act(engine, ledger, record, argument)
-        if done:
-            _note(ledger, path.stem, f"{verb} {argument}".strip(), by)
+        if record is not None and done:
+            detail = f"{verb} {argument}".strip() + (f", by {by}" if by else "")
+            _note(ledger, record, Happening(at=asked_at, what="asked", detail=detail))
         path.unlink(missing_ok=True)
         LOG.info(verb if done else f"nothing_to_{verb}", extra={"file": path.stem})
 
 
-def _note(ledger: Ledger, key: str, what: str, by: str) -> None:
-    detail = f"{what}, by {by}" if by else what
-    with ledger.change(key) as record:
-        number = record.latest.number if record.latest else 0
-        record.history.append(Happening(at=now_s(), what="asked", detail=detail, generation=number))
+def _note(ledger: Ledger, before: SeriesRecord, happening: Happening) -> None:
+    """Write down what was asked for, before what came of it."""
+    with ledger.change(before.key) as record:
+        record.history.insert(len(before.history), happening)
 
 
 def _retry(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: str) -> bool:

@@ -69,6 +69,7 @@ class Desk:
     ----------
     config : NodeConfig
     ledger : Ledger
+    atlas_folder : Path
     readiness : callable
     echo : callable
         ``echo(config, peer)`` raises PeerError.
@@ -81,6 +82,7 @@ class Desk:
 
     config: NodeConfig
     ledger: Ledger
+    atlas_folder: Path
     readiness: Callable[[], Readiness]
     echo: Callable[..., None]
     worker_pids: Callable[[], Iterable[int]] = tuple

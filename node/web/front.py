@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from node import scu
@@ -22,41 +24,55 @@ UPLOADS: Final = "uploads"
 """Folder in the data folder for what is being uploaded."""
 
 
-class Front:
-    """Pages, REST API and metrics of a running node.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What the web part needs of the node.
 
-    Parameters
+    Attributes
     ----------
     config : NodeConfig
     ledger : Ledger
     inbox : Inbox
     listener : Listener
         Hears of uploaded objects.
+    atlas_folder : Path
     readiness : callable
     worker_pids : callable
     """
 
-    def __init__(
-        self,
-        config: NodeConfig,
-        ledger: Ledger,
-        inbox: Inbox,
-        listener: Listener,
-        readiness: Callable[[], Readiness],
-        worker_pids: Callable[[], Iterable[int]],
-    ) -> None:
+    config: NodeConfig
+    ledger: Ledger
+    inbox: Inbox
+    listener: Listener
+    atlas_folder: Path
+    readiness: Callable[[], Readiness]
+    worker_pids: Callable[[], Iterable[int]]
+
+
+class Front:
+    """Pages, REST API and metrics of a running node.
+
+    Parameters
+    ----------
+    node : Inside
+    """
+
+    def __init__(self, node: Inside) -> None:
+        config, ledger = node.config, node.ledger
         self.desk = Desk(
             config=config,
             ledger=ledger,
-            readiness=readiness,
+            atlas_folder=node.atlas_folder,
+            readiness=node.readiness,
             echo=scu.echo,
-            worker_pids=worker_pids,
+            worker_pids=node.worker_pids,
         )
         ledger.subscribe(self.desk.changes.note)
-        uploads = Uploads(inbox, listener, config.data_folder / UPLOADS, config.web.max_upload)
+        folder, most_bytes = config.data_folder / UPLOADS, config.web.max_upload
+        self.uploads = Uploads(node.inbox, node.listener, folder, most_bytes)
         self._feed = Feed(self.desk.changes)
-        metrics = Metrics(ledger, readiness)
-        self.app = create_app(self.desk, uploads, self._feed, metrics.text)
+        metrics = Metrics(ledger, node.readiness)
+        self.app = create_app(self.desk, self.uploads, self._feed, metrics.text)
         self._server = WebServer(self.app, config.web)
 
     def start(self) -> None:

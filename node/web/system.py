@@ -7,7 +7,7 @@ import time
 
 from pydantic import BaseModel
 
-from atlases.catalog import catalog_entry
+from atlases.entry import entry_of
 from node.web.desk import Desk
 
 
@@ -75,7 +75,7 @@ def peer_views(desk: Desk) -> list[PeerView]:
 def system_view(desk: Desk) -> SystemView:
     """Return how the node stands now."""
     ready, config = desk.readiness(), desk.config
-    atlas = catalog_entry(config.atlas)
+    atlas = entry_of(desk.atlas_folder)
     return SystemView(
         ready=ready.is_ready,
         problems=[Remark(code=item.code, text=item.text) for item in ready.problems],
