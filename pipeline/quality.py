@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -25,6 +25,10 @@ MARGIN_WARN: Final = 0.15
 HYPERDENSE_WARN_ML: Final = 4.5
 HYPERDENSE_FAIL_ML: Final = 25.0
 """Largest cluster as dense as blood; falx, sinuses and noise stay below 4 ml."""
+SKULL_GAP_DEGREES: Final = 12.0
+"""Whole skulls stay at 8 or below; two craniectomies showed 16 and 18."""
+JITTER_WARN_MM: Final = 1.5
+"""Of 55 heads 95 % stay at 1.3 or below."""
 DISTANCE_RANGE_MM: Final = (10.0, 32.0)
 
 
@@ -56,6 +60,25 @@ class QualityReason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadNumbers:
+    """What was measured on the head itself, whatever was mapped.
+
+    Attributes
+    ----------
+    hyperdense_ml : float
+        Size of the largest hyperdense cluster inside the brain.
+    skull_gap_degrees : float
+        Widest angle without bone, on the worse of the two levels.
+    jitter_mm : float
+        How the skull jumps from slice to slice.
+    """
+
+    hyperdense_ml: float = 0.0
+    skull_gap_degrees: float = 0.0
+    jitter_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """The verdict on a result, its reasons, and the numbers behind it.
 
@@ -80,7 +103,7 @@ def judge(
     age: AgeChoice,
     *,
     notes: Sequence[str] = (),
-    hyperdense_ml: float = 0.0,
+    head: HeadNumbers | None = None,
 ) -> Quality:
     """Judge a mapping.
 
@@ -93,8 +116,7 @@ def judge(
     age : AgeChoice
     notes : sequence of str
         Doubts about the series itself; each becomes a warning.
-    hyperdense_ml : float
-        Size of the largest hyperdense cluster inside the brain.
+    head : HeadNumbers, optional
 
     Returns
     -------
@@ -112,7 +134,7 @@ def judge(
         *_area_reasons(measurements),
         *_age_reasons(age),
         *_group_reasons(age, registrations),
-        *_hyperdense_reasons(hyperdense_ml),
+        *_head_reasons(head or HeadNumbers()),
         *(
             QualityReason(
                 code="series", verdict=Verdict.WARN, text=note[:1].upper() + note[1:] + "."
@@ -120,15 +142,16 @@ def judge(
             for note in notes
         ),
     ]
+    numbers = _numbers(levels, registrations, head or HeadNumbers())
     found = {reason.verdict for reason in reasons}
     worst = next((item for item in (Verdict.FAIL, Verdict.WARN) if item in found), Verdict.PASS)
-    return Quality(verdict=worst, reasons=tuple(reasons), numbers=_numbers(levels, registrations))
+    return Quality(verdict=worst, reasons=tuple(reasons), numbers=numbers)
 
 
 def _numbers(
-    levels: AspectsLevels, registrations: Mapping[Level, Registration]
+    levels: AspectsLevels, registrations: Mapping[Level, Registration], head: HeadNumbers
 ) -> dict[str, float]:
-    numbers = {"distance_mm": levels.distance_mm}
+    numbers = {"distance_mm": levels.distance_mm} | asdict(head)
     for level, registration in registrations.items():
         numbers |= {
             f"{level}_ncc": registration.ncc,
@@ -220,6 +243,22 @@ def _area_reasons(measurements: Sequence[RegionMeasurement]) -> Iterator[Quality
             )
 
 
+def _head_reasons(head: HeadNumbers) -> Iterator[QualityReason]:
+    yield from _hyperdense_reasons(head.hyperdense_ml)
+    if head.skull_gap_degrees >= SKULL_GAP_DEGREES:
+        yield QualityReason(
+            code="skull-open",
+            verdict=Verdict.WARN,
+            text="The skull is open beside a level: operated, an infant's, or cut off.",
+        )
+    if head.jitter_mm >= JITTER_WARN_MM:
+        yield QualityReason(
+            code="motion",
+            verdict=Verdict.WARN,
+            text="The head moves from slice to slice.",
+        )
+
+
 def _hyperdense_reasons(hyperdense_ml: float) -> Iterator[QualityReason]:
     if hyperdense_ml >= HYPERDENSE_WARN_ML:
         large = hyperdense_ml >= HYPERDENSE_FAIL_ML
@@ -254,7 +293,7 @@ def _group_reasons(
                 code=f"{level}-other-age-group",
                 verdict=Verdict.WARN,
                 text=(
-                    f"The {level} slice is more like the atlas of {registration.age_group} years than "
-                    f"like that of {age.group} years; it was used."
+                    f"The {level} slice is more like the atlas of {registration.age_group} years, "
+                    f"which was used, than like that of {age.group} years."
                 ),
             )

@@ -30,12 +30,14 @@ from pipeline.mapping import LevelMap, RegionMap, map_labels, split_tissue
 from pipeline.measure import RegionMeasurement, measure
 from pipeline.midline import Midline, align_head, align_level
 from pipeline.multi_start import FIRST_START, BestFit, register_best
+from pipeline.open_skull import skull_gap_degrees
 from pipeline.provenance import Algorithm, NewUid, Provenance
-from pipeline.quality import Quality, judge
+from pipeline.quality import HeadNumbers, Quality, judge
 from pipeline.regions import Level
 from pipeline.registration import ALGORITHMS, Method, Registration
 from pipeline.review import ReviewLimits, review_algorithm
 from pipeline.series import CtSeries
+from pipeline.steadiness import jitter_mm
 from pipeline.template_levels import match_templates
 from pipeline.volume import Volume, slab, to_volume
 
@@ -212,7 +214,7 @@ def run(
             measurements,
             age,
             notes=eligibility.notes,
-            hyperdense_ml=hyperdense_ml(volume, brain),
+            head=_head_numbers(head, levels),
         )
     provenance = _provenance(head, tools, age, fits, levels, parameters)
     findings = Findings(
@@ -308,6 +310,21 @@ def _map(
         labels=np.ascontiguousarray(labels),
         tissue=tissue,
         dense=dense,
+    )
+
+
+def _head_numbers(head: _Head, levels: AspectsLevels) -> HeadNumbers:
+    chosen = [levels.get(level).index for level in Level]
+    gaps = [
+        skull_gap_degrees(
+            head.volume.voxels[index], head.brain[index], head.volume.pixel_spacing_mm
+        )
+        for index in chosen
+    ]
+    return HeadNumbers(
+        hyperdense_ml=hyperdense_ml(head.volume, head.brain),
+        skull_gap_degrees=max(gaps),
+        jitter_mm=jitter_mm(head.volume, *chosen),
     )
 
 
