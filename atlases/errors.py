@@ -8,6 +8,7 @@
       x AtlasAlteredError      a file is not the one that was pinned
       x AtlasUnavailableError  no source can be reached: offline
       x AtlasStorageError      the data folder cannot be written or read
+      x CohortError            the heads to build from cannot be used
 """
 
 from __future__ import annotations
@@ -49,3 +50,9 @@ class AtlasStorageError(AtlasError):
     """The data folder cannot be read or written."""
 
     code = "atlas-storage"
+
+
+class CohortError(AtlasError):
+    """The heads to build an atlas from are missing, unreadable or badly described."""
+
+    code = "cohort"

@@ -8,16 +8,16 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from atlases.catalog import CatalogEntry, catalog_entry
+from atlases.catalog import CATALOG, CatalogEntry, catalog_entry
 from atlases.download import OnFile, download
+from atlases.entry import MANIFEST as MANIFEST
+from atlases.entry import entry_of
 from atlases.errors import AtlasAlteredError, AtlasMissingError, AtlasStorageError
 from atlases.folders import atlas_folder, install_command
 from atlases.verify import FileState, check_files, sha256_of
 
 SOURCE_VARIABLE: Final = "ASPECTS_NODE_ATLAS_SOURCE"
 """Environment variable that names a folder with the files of an atlas set."""
-MANIFEST: Final = "manifest.json"
-"""File written beside the atlas set: its name, version, licence and hashes."""
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 SHARED_DATA: Final = _PACKAGE.parent.parent / "shared" / "data"
@@ -38,7 +38,8 @@ def install(
     Parameters
     ----------
     name : str
-        For example ``"aspects-281"``.
+        For example ``"aspects-281"``, or that of a set that was built and lies
+        in ``source``.
     data_folder : Path
         Made where it is absent.
     source : Path, optional
@@ -61,15 +62,14 @@ def install(
     AtlasStorageError
         The data folder cannot be written, or a file cannot be read.
     """
-    entry = catalog_entry(name)
+    entry = entry_to_install(name, source)
     folder = atlas_folder(name, data_folder)
     if is_installed(entry, folder):
         return folder
 
     origin = find_source(entry, source)
     contents = download(entry, on_file) if origin is None else _read_source(entry, origin, on_file)
-    contents["LICENSE"] = (_PACKAGE / "licences" / f"{entry.name}.txt").read_bytes()
-    contents[MANIFEST] = _manifest(entry)
+    contents |= _papers(entry, origin)
     try:
         _put_in_place(contents, folder)
     except OSError as error:
@@ -78,6 +78,29 @@ def install(
             f"write: {install_command(name)} --data FOLDER"
         ) from error
     return folder
+
+
+def entry_to_install(name: str, source: Path | None) -> CatalogEntry:
+    """Return what is known of an atlas set before it is installed.
+
+    Parameters
+    ----------
+    name : str
+        Of the catalogue, or of a set that was built and lies in ``source``.
+    source : Path, optional
+
+    Raises
+    ------
+    UnknownAtlasError
+        There is no atlas set of that name.
+    AtlasAlteredError
+        The manifest in ``source`` cannot be read.
+    """
+    if name not in CATALOG and source is not None and (source / MANIFEST).is_file():
+        built = entry_of(source)
+        if built.name == name:
+            return built
+    return catalog_entry(name)
 
 
 def is_installed(entry: CatalogEntry, folder: Path) -> bool:
@@ -135,6 +158,15 @@ def _read_source(entry: CatalogEntry, folder: Path, on_file: OnFile | None) -> d
         if on_file is not None:
             on_file(name)
     return contents
+
+
+def _papers(entry: CatalogEntry, origin: Path | None) -> dict[str, bytes]:
+    """Return licence and manifest: ours for a set of the catalogue, else those it came with."""
+    if entry.name in CATALOG:
+        licence = (_PACKAGE / "licences" / f"{entry.name}.txt").read_bytes()
+        return {"LICENSE": licence, MANIFEST: _manifest(entry)}
+    known = [origin / name for name in ("LICENSE", "README.md", MANIFEST)] if origin else []
+    return {path.name: path.read_bytes() for path in known if path.is_file()}
 
 
 def _manifest(entry: CatalogEntry) -> bytes:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from atlases.catalog import CatalogEntry, catalog_entry
+from atlases.catalog import CatalogEntry
+from atlases.entry import entry_of
 from atlases.errors import AtlasAlteredError
-from atlases.folders import install_command
-from atlases.install import MANIFEST
 from atlases.lateralise import lateralise, midline_column
 from atlases.nifti import read_in_view
 from atlases.verify import require_intact
@@ -33,7 +31,7 @@ def load_atlas_set(folder: Path) -> AtlasSet:
     ----------
     folder : Path
         As returned by `atlases.install.install`, or any folder with the same
-        files that is named after the atlas set.
+        files that is named after the atlas set, or one that was built.
 
     Returns
     -------
@@ -49,8 +47,11 @@ def load_atlas_set(folder: Path) -> AtlasSet:
     AtlasStorageError
         A file cannot be read.
     """
-    entry = catalog_entry(_name_of(folder))
+    entry = entry_of(folder)
     require_intact(entry, folder)
+    groups = _groups(entry)
+    if not groups:
+        raise AtlasAlteredError(f"the atlas set in {folder} holds no age group with both levels")
     return AtlasSet(
         name=entry.name,
         version=entry.version,
@@ -58,29 +59,39 @@ def load_atlas_set(folder: Path) -> AtlasSet:
         citation=entry.citation,
         atlases={
             (group, level): _load_atlas(entry, folder, group, level)
-            for group in AgeGroup
+            for group in groups
             for level in Level
         },
     )
 
 
-def _name_of(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / MANIFEST).read_text())["name"])
-    except FileNotFoundError:
-        return folder.name
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AtlasAlteredError(
-            f"{folder / MANIFEST} cannot be read. Remove that file and run: "
-            f"{install_command('NAME')}"
-        ) from error
+def file_name(level: Level, kind: str, group: AgeGroup) -> str:
+    """Return the name of a file of an atlas set.
+
+    Examples
+    --------
+    >>> file_name(Level.GANGLIONIC, "label", AgeGroup.AGE_50_69)
+    'subcortical_label_50_69.nii.gz'
+    """
+    first, last = group.years
+    return f"{_LEVEL_WORD[level]}_{kind}_{first}_{last}.nii.gz"
+
+
+def _groups(entry: CatalogEntry) -> tuple[AgeGroup, ...]:
+    """Return the age groups of which both levels are there."""
+    return tuple(
+        group
+        for group in AgeGroup
+        if all(
+            file_name(level, kind, group) in entry.files
+            for level in Level
+            for kind in ("image", "label")
+        )
+    )
 
 
 def _load_atlas(entry: CatalogEntry, folder: Path, group: AgeGroup, level: Level) -> Atlas:
-    first, last = group.years
-    image, label = (
-        folder / f"{_LEVEL_WORD[level]}_{kind}_{first}_{last}.nii.gz" for kind in ("image", "label")
-    )
+    image, label = (folder / file_name(level, kind, group) for kind in ("image", "label"))
     pixels, spacing_mm = read_in_view(image)
     values, label_spacing_mm = read_in_view(label)
     if pixels.shape != values.shape or spacing_mm != label_spacing_mm:

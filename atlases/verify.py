@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atlases.catalog import CatalogEntry
 from atlases.errors import AtlasAlteredError, AtlasError, AtlasMissingError, AtlasStorageError
-from atlases.folders import install_command
+from atlases.folders import EMBEDDED, install_command
 
 
 class FileState(StrEnum):
@@ -95,5 +95,8 @@ def _state(path: Path, sha256: str) -> FileState:
 
 
 def _repair_command(entry: CatalogEntry, folder: Path) -> str:
+    if folder == EMBEDDED:
+        return "pip install --force-reinstall aspects-node, or put the files of the checkout back"
     installed = folder.name == entry.name and folder.parent.name == "atlases"
-    return install_command(entry.name, folder.parent.parent if installed else None)
+    command = install_command(entry.name, folder.parent.parent if installed else None)
+    return command if entry.urls else f"{command} --from FOLDER"

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
-from atlases.catalog import CATALOG, CatalogEntry, catalog_entry
+from atlases.catalog import CatalogEntry
+from atlases.entry import entry_of
 from atlases.errors import AtlasError
-from atlases.folders import atlas_folder, default_data_folder, find_atlas
-from atlases.install import install
+from atlases.folders import EMBEDDED, default_data_folder, find_atlas, known_sets
+from atlases.install import entry_to_install, install
 from atlases.verify import FileState, check_files, require_intact
 from node.commands.lazy import LazyGroup
 
@@ -35,7 +36,7 @@ _data_option = click.option(
 )
 
 
-def _exit_on_atlas_error(command: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
+def exit_on_atlas_error(command: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
     """Turn an AtlasError into its message on stderr and exit status 2."""
 
     @wraps(command)
@@ -50,6 +51,7 @@ def _exit_on_atlas_error(command: Callable[_Parameters, None]) -> Callable[_Para
 
 
 _COMMANDS: Final = {
+    "build": "node.commands.atlas_build:build_command",
     "install": "node.commands.atlas:install_command",
     "list": "node.commands.atlas:list_command",
     "quality": "node.commands.atlas_quality:quality_command",
@@ -71,15 +73,17 @@ def atlas() -> None:
     help="Folder that holds the files, instead of a download.",
 )
 @_data_option
-@_exit_on_atlas_error
+@exit_on_atlas_error
 def install_command(name: str, source: Path | None, data_folder: Path) -> None:
     """Put the atlas set NAME into the data folder, every file checked.
+
+    NAME is a published set, or one that was built and lies in --from.
 
     Without --from the files come from the folder in $ASPECTS_NODE_ATLAS_SOURCE
     where that is set, else from ../shared/data beside the checkout where it is
     there, else from the public repository.
     """
-    entry = catalog_entry(name)
+    entry = entry_to_install(name, source)
     with _progress() as progress:
         task = progress.add_task(f"{name} {entry.version}", total=len(entry.files))
         folder = install(name, data_folder, source=source, on_file=lambda _: progress.advance(task))
@@ -88,12 +92,12 @@ def install_command(name: str, source: Path | None, data_folder: Path) -> None:
 
 @click.command("list")
 @_data_option
-@_exit_on_atlas_error
+@exit_on_atlas_error
 def list_command(data_folder: Path) -> None:
     """List the atlas sets that are known, and which are installed."""
     table = Table("name", "version", "licence", "state", Column("cite as", overflow="fold"))
-    for entry in CATALOG.values():
-        state = _state_of_set(entry, atlas_folder(entry.name, data_folder))
+    for folder, entry in known_sets(data_folder).items():
+        state = "embedded" if folder == EMBEDDED else _state_of_set(entry, folder)
         table.add_row(entry.name, entry.version, entry.licence, state, entry.citation)
     console = Console()
     console.print(table)
@@ -103,11 +107,11 @@ def list_command(data_folder: Path) -> None:
 @click.command("verify")
 @click.argument("name", default="aspects-281")
 @_data_option
-@_exit_on_atlas_error
+@exit_on_atlas_error
 def verify_command(name: str, data_folder: Path) -> None:
     """Check every file of the installed atlas set NAME against its pinned hash."""
-    entry = catalog_entry(name)
     folder = find_atlas(name, data_folder)
+    entry = entry_of(folder)
     table = Table("file", "sha256", "state", title=f"{name} {entry.version}")
     for check in check_files(entry, folder):
         style = _STYLES[check.state]

@@ -13,9 +13,9 @@ from pydicom import Dataset
 from rich.console import Console
 from rich.table import Table
 
-from atlases.catalog import catalog_entry
-from atlases.errors import AtlasError
-from atlases.folders import default_data_folder
+from atlases.entry import entry_of
+from atlases.errors import AtlasError, AtlasUnavailableError
+from atlases.folders import EMBEDDED, PREFERRED, default_data_folder, install_command
 from atlases.install import install
 from node.commands.shared import fail
 from node.demo.address import HOST, NODE_AE, PEER_AE, DemoError, NoImagesError
@@ -25,7 +25,6 @@ from node.demo.process import running_node
 from node.demo.storage import storage_peer
 from node.state import State
 
-_ATLAS: Final = "aspects-281"
 _RESULT_LIMIT_S: Final = 300.0
 _EXIT_REJECTED: Final = 3
 
@@ -46,17 +45,15 @@ _EXIT_REJECTED: Final = 3
 def demo(ct: Path | None, out: Path) -> None:
     """Send a head CT to a node on this machine and show what comes back.
 
-    Installs the atlas where it is missing, starts a storage peer and the node
-    on loopback, sends the images by C-STORE, waits for SEG and SR, stops
+    Installs the atlas where it is missing, or takes the embedded one where it
+    cannot be had; starts a storage peer and the node on loopback, sends the
+    images by C-STORE, waits for SEG and SR, stops
     everything. Exit status: 0 SEG and SR arrived, 3 the images were rejected,
     2 no atlas or wrong use, 1 anything else.
     """
     console = Console(highlight=False, soft_wrap=True)
     try:
-        atlas_folder = install(_ATLAS, default_data_folder())
-        version = catalog_entry(_ATLAS).version
-        _say(console, 1, f"Atlas {_ATLAS} {version}: {atlas_folder}")
-        outcomes = _run(console, ct, out, atlas_folder)
+        outcomes = _run(console, ct, out, _atlas(console))
     except AtlasError as error:
         where = Path(sys.executable).parent
         fail(f"error [{error.code}]: {error}\naspects-node lies in {where}")
@@ -67,6 +64,22 @@ def demo(ct: Path | None, out: Path) -> None:
     for outcome in outcomes:
         _show(console, outcome)
     sys.exit(_exit_status(outcomes))
+
+
+def _atlas(console: Console) -> Path:
+    """Return the published atlas, installed; the embedded one where it cannot be had."""
+    try:
+        folder = install(PREFERRED, default_data_folder())
+    except AtlasUnavailableError:
+        folder = EMBEDDED
+    entry = entry_of(folder)
+    _say(console, 1, f"Atlas {entry.name} {entry.version}: {folder}")
+    if folder == EMBEDDED:
+        console.print(
+            f"    {PREFERRED} is not installed and cannot be downloaded: this is the embedded "
+            f"atlas. Another place for it: {install_command(PREFERRED)} --from FOLDER"
+        )
+    return folder
 
 
 def _say(console: Console, step: int, text: str) -> None:

@@ -91,7 +91,10 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     show_default=True,
     help="How the brain is masked; paper is the paper's way.",
 )
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
+@click.option(
+    "--atlas",
+    help="Name of an atlas set; aspects-281 where it is installed, else the embedded one.",
+)
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
 )
@@ -108,7 +111,7 @@ def process(
     levels: tuple[int, int] | None,
     registration: RegistrationName,
     brain: BrainName,
-    atlas: str,
+    atlas: str | None,
     data: Path | None,
     content_time: datetime | None,
 ) -> None:

@@ -197,4 +197,4 @@ def test_default_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_every_error_has_its_own_code() -> None:
     classes: list[type[AtlasError]] = [AtlasError, *AtlasError.__subclasses__()]
-    assert len({error.code for error in classes}) == len(classes) == 6
+    assert len({error.code for error in classes}) == len(classes) == 7

@@ -1,0 +1,1 @@
+"""Build an atlas set from a cohort, as the paper does."""
