@@ -22,10 +22,17 @@ class Choices:
     ----------
     registration : {"greedy", "ants", "affine"}
     brain : {"skull", "paper"}
+    asymmetry_flags : bool
+        Whether regions that are darker than the other side are marked for review.
+    asymmetry_difference_hu, asymmetry_ratio : float
+        By at least how much, and at most which share.
     """
 
     registration: RegistrationName = "greedy"
     brain: BrainName = "skull"
+    asymmetry_flags: bool = False
+    asymmetry_difference_hu: float = 2.0
+    asymmetry_ratio: float = 0.95
 
 
 DEFAULT_CHOICES: Final = Choices()

@@ -22,6 +22,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from atlases.read import load_atlas_set
+from node.choices import Choices
 from node.job import Ending, Job, Outcome
 from node.objects import ALL_FILES
 from pipeline.encode.objects import ObjectKind
@@ -34,6 +35,7 @@ from pipeline.localizer.infer import load_localizer
 from pipeline.phantom import Acquisition, PhantomSpec, make_phantom, phantom_datasets
 from pipeline.provenance import uid_factory
 from pipeline.registration import Method
+from pipeline.review import ReviewLimits
 from pipeline.run import Parameters, Result, Tools, run
 from pipeline.series import MAX_SLICES, load_series
 
@@ -109,7 +111,16 @@ def _parameters(job: Job) -> Parameters:
         levels=job.levels,
         brain_method=job.choices.brain,
         registration=Method(job.choices.registration),
+        review=_review_limits(job.choices),
         objects=tuple(ObjectKind(name) for name in job.objects),
+    )
+
+
+def _review_limits(choices: Choices) -> ReviewLimits | None:
+    if not choices.asymmetry_flags:
+        return None
+    return ReviewLimits(
+        difference_hu=choices.asymmetry_difference_hu, ratio=choices.asymmetry_ratio
     )
 
 

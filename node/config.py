@@ -108,6 +108,9 @@ class NodeConfig(BaseSettings):
     min_free_disk: Annotated[int, Field(ge=0)] = 2 << 30
     registration: RegistrationName = "greedy"
     brain: BrainName = "skull"
+    asymmetry_flags: bool = False
+    asymmetry_difference_hu: Annotated[float, Field(ge=0)] = 2.0
+    asymmetry_ratio: Annotated[float, Field(gt=0, le=1)] = 0.95
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     compute_time_limit_s: Seconds = 120.0
     compute_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -167,7 +170,13 @@ class NodeConfig(BaseSettings):
     @property
     def choices(self) -> Choices:
         """What is chosen about the method."""
-        return Choices(registration=self.registration, brain=self.brain)
+        return Choices(
+            registration=self.registration,
+            brain=self.brain,
+            asymmetry_flags=self.asymmetry_flags,
+            asymmetry_difference_hu=self.asymmetry_difference_hu,
+            asymmetry_ratio=self.asymmetry_ratio,
+        )
 
     @property
     def takes_unknown_callers(self) -> bool:

@@ -92,6 +92,11 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     help="How the brain is masked; paper is the paper's way.",
 )
 @click.option(
+    "--asymmetry-flags",
+    is_flag=True,
+    help="Mark regions that are darker than the other side, for review.",
+)
+@click.option(
     "--atlas",
     help="Name of an atlas set; aspects-281 where it is installed, else the embedded one.",
 )
@@ -111,6 +116,7 @@ def process(
     levels: tuple[int, int] | None,
     registration: RegistrationName,
     brain: BrainName,
+    asymmetry_flags: bool,
     atlas: str | None,
     data: Path | None,
     content_time: datetime | None,
@@ -133,7 +139,9 @@ def process(
                 age_years=age,
                 levels=levels,
                 objects=objects,
-                choices=Choices(registration=registration, brain=brain),
+                choices=Choices(
+                    registration=registration, brain=brain, asymmetry_flags=asymmetry_flags
+                ),
             )
         )
     except (AtlasError, OSError) as error:

@@ -9,7 +9,7 @@ from pipeline.mapping import RegionMap
 from pipeline.measure import RegionMeasurement
 from pipeline.provenance import Provenance
 from pipeline.quality import Quality
-from pipeline.regions import RegionSide
+from pipeline.regions import LEFT_OFFSET, RegionSide
 from pipeline.series import CtSeries
 from pipeline.volume import Volume
 
@@ -37,6 +37,10 @@ class Findings:
     measurements: tuple[RegionMeasurement, ...]
     quality: Quality
     provenance: Provenance
+
+    def pair(self, right: RegionSide) -> tuple[RegionMeasurement, RegionMeasurement]:
+        """Return the numbers of one region, right and left, given its right side."""
+        return self.measured(right), self.measurements[right.number - 1 + LEFT_OFFSET]
 
     def measured(self, item: RegionSide) -> RegionMeasurement:
         """Return the numbers of one region."""

@@ -24,8 +24,10 @@ from pipeline.encode.words import (
     atlas_sentence,
     certainty,
     hu_words,
+    review_sentences,
     verdict_words,
 )
+from pipeline.measure import RegionMeasurement
 from pipeline.quality import Quality, Verdict
 from pipeline.regions import REGION_SIDES, Level, RegionSide
 
@@ -206,16 +208,23 @@ def _table(pen: _Pen, findings: Findings, place: Point) -> None:
 
 def _table_row(pen: _Pen, findings: Findings, item: RegionSide, place: Point) -> None:
     left, y = place
-    other = REGION_SIDES[item.number - 1 + len(REGION_SIDES) // 2]
     pen.canvas.rectangle(
         [(left + 4, y + 2), (left + 28, y + 17)], outline=line_colour(item, STYLE), width=3
     )
     pen.write((left + _TABLE[1], y), str(item.region), 18)
     pen.write((left + _TABLE[1] + 40, y), item.title.split(",")[0], 17, _SOFT)
-    one, two = findings.measured(item), findings.measured(other)
-    values = (hu_words(one.tissue_hu_median), hu_words(two.tissue_hu_median))
-    for value, edge in zip((*values, hu_words(one.difference_hu, "+")), _TABLE[2:], strict=True):
-        pen.write((left + edge + 76, y), value, 18, anchor="ra")
+    one, two = findings.pair(item)
+    for side, edge in zip((one, two), _TABLE[2:], strict=False):
+        _density(pen, side, (left + edge + 76, y))
+    pen.write((left + _TABLE[4] + 76, y), hu_words(one.difference_hu, "+"), 18, anchor="ra")
+
+
+def _density(pen: _Pen, side: RegionMeasurement, place: Point) -> None:
+    """Write a density; one that is marked for review with a star, told apart in grey, too."""
+    colour = _BADGES[Verdict.WARN] if side.is_marked else _INK
+    pen.write(place, hu_words(side.tissue_hu_median), 18, colour, "ra")
+    if side.is_marked:
+        pen.write((place[0] + 2, place[1] - 2), "*", 20, colour)
 
 
 def _evidence(pen: _Pen, findings: Findings, place: Point) -> None:
@@ -223,12 +232,18 @@ def _evidence(pen: _Pen, findings: Findings, place: Point) -> None:
     width = PAGE // 2 - 3 * _GAP
     levels, provenance = findings.levels, findings.provenance
     named = ", ".join(f"{item.name} {item.version}" for item in provenance.algorithms)
+    marks = review_sentences(findings.measurements)
     # with the most lines that there is room for
+    quality, software = (2, 2) if marks else (4, 3)
     lines = (
-        (_quality_words(findings.quality), 4),
+        (_quality_words(findings.quality), quality),
+        *((f"* {sentence}", 4) for sentence in marks),
         (f"Levels {levels.distance_mm:.1f} mm apart, chosen by {levels.method}.", 1),
         (atlas_sentence(provenance), 2),
-        (f"aspects-node {provenance.pipeline_version}" + (f": {named}." if named else "."), 3),
+        (
+            f"aspects-node {provenance.pipeline_version}" + (f": {named}." if named else "."),
+            software,
+        ),
         ("Outlines are a template of the regions, not a finding in them.", 1),
     )
     for line, most in lines:

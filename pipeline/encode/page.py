@@ -20,7 +20,10 @@ from pipeline.encode.words import (
     READING_NOTES,
     atlas_sentence,
     certainty,
+    corrected_words,
     hu_words,
+    mark_words,
+    review_sentences,
     verdict_words,
 )
 from pipeline.measure import RegionMeasurement
@@ -41,12 +44,15 @@ _SOFT: Final[Colour] = (0.4, 0.42, 0.45)
 _RULE: Final[Colour] = (0.8, 0.8, 0.82)
 _ROW: Final = 13.2
 _COLUMNS: Final = (  # heading, right edge
-    ("right, mm²", 258.0),
-    ("left, mm²", 318.0),
-    ("right, HU", 384.0),
-    ("left, HU", 444.0),
-    ("right - left, HU", 523.0),
+    ("right, mm²", 214.0),
+    ("left, mm²", 260.0),
+    ("right, HU", 308.0),
+    ("left, HU", 352.0),
+    ("right - left", 404.0),
+    ("less the atlas's (95 %)", 523.0),
 )
+_MARK_LEFT: Final = 139.0
+_MARK_SIZE: Final = 6.5
 _BADGES: Final[dict[Verdict, Colour]] = {
     Verdict.PASS: (0.75, 0.92, 0.8),
     Verdict.WARN: (1.0, 0.88, 0.55),
@@ -181,6 +187,7 @@ def _table(pen: _Pen, findings: Findings, top: float) -> float:
         cells = _cells(findings.measured(right), findings.measured(left))
         for text, (_, edge) in zip(cells, _COLUMNS, strict=True):
             pen.right(_MARGIN + edge, top, text)
+        _mark(pen, findings, right, top)
     pen.rule(top + 5)
     return top + 5
 
@@ -199,7 +206,19 @@ def _cells(right: RegionMeasurement, left: RegionMeasurement) -> Sequence[str]:
         hu_words(right.tissue_hu_median),
         hu_words(left.tissue_hu_median),
         hu_words(right.difference_hu, "+"),
+        corrected_words(right.comparison),
     )
+
+
+def _mark(pen: _Pen, findings: Findings, right: RegionSide, top: float) -> None:
+    """Name the darker side where it is marked for review."""
+    words = mark_words(findings.pair(right))
+    if words:
+        left = _MARGIN + _MARK_LEFT
+        width = pen.canvas.stringWidth(words, _TEXT, _MARK_SIZE) + 6
+        pen.canvas.setFillColorRGB(*_BADGES[Verdict.WARN])
+        pen.canvas.rect(left, _HEIGHT - top - 2, width, 10, stroke=0, fill=1)
+        pen.write(left + 3, top, words, _MARK_SIZE)
 
 
 def _evidence(pen: _Pen, findings: Findings, top: float) -> None:
@@ -215,6 +234,7 @@ def _evidence(pen: _Pen, findings: Findings, top: float) -> None:
         f"{atlas_sentence(provenance)} sha256 {provenance.atlas_sha256[:16]}.",
         f"aspects-node {provenance.pipeline_version}: {named or 'no algorithm named'}.",
         "Outlines are a template of the regions, not a finding in them.",
+        *review_sentences(findings.measurements),
     ):
         top = pen.paragraph(top, line) + 3
 

@@ -10,6 +10,8 @@ from pipeline.levels import LevelChoice
 from pipeline.measure import RegionMeasurement
 from pipeline.provenance import Provenance
 from pipeline.quality import Quality, QualityReason, Verdict
+from pipeline.regions import Side
+from pipeline.side_difference import SideDifference
 
 READING_NOTES: Final = (
     "The two levels are a template: every slice has to be read.",
@@ -132,6 +134,30 @@ def hu_words(value: float | None, sign: Literal["+", "-"] = "-") -> str:
     if rounded == 0:
         return "0.0"
     return f"{rounded:+.1f}" if sign == "+" else f"{rounded:.1f}"
+
+
+def corrected_words(found: SideDifference | None) -> str:
+    """Write a corrected difference with its interval for a table.
+
+    Examples
+    --------
+    >>> corrected_words(None)
+    '–'
+    """
+    if found is None:
+        return "–"
+    difference = hu_words(found.corrected_difference_hu, "+")
+    if found.interval_hu is None:
+        return difference
+    low, high = (hu_words(limit, "+") for limit in found.interval_hu)
+    return f"{difference} ({low} to {high})"
+
+
+def mark_words(pair: tuple[RegionMeasurement, RegionMeasurement]) -> str:
+    """Name the side that is marked for review; nothing where none is."""
+    names = {Side.RIGHT: "right", Side.LEFT: "left"}
+    marked = [names[item.region_side.side] for item in pair if item.is_marked]
+    return f"{' and '.join(marked)}: for review" if marked else ""
 
 
 _VERDICTS: Final = {

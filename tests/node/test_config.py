@@ -59,6 +59,7 @@ def test_example_gives_the_defaults() -> None:
         ({"uid_root": "1.2.3"}, "uid_root: "),
         ({"registration": "syn"}, "registration: "),
         ({"brain": "none"}, "brain: "),
+        ({"asymmetry_ratio": 1.2}, "asymmetry_ratio: "),
         ({"default_peer": "pacs"}, "default_peer: there is no [[peers]] with name 'pacs'"),
         ({"also_send_to": ["x"]}, "also_send_to: there is no [[peers]] with name 'x'"),
         ({"delivery": {"jitter": 2}}, "delivery.jitter: "),
@@ -166,6 +167,12 @@ def test_unknown_callers_may_send_where_a_default_peer_takes_their_results() -> 
 
 
 def test_choices_of_the_method_are_read() -> None:
-    config = make_config({"registration": "ants", "brain": "paper"}, HERE)
-    assert config.choices == Choices(registration="ants", brain="paper")
+    values: dict[str, Any] = {
+        "registration": "ants",
+        "brain": "paper",
+        "asymmetry_flags": True,
+        "asymmetry_difference_hu": 3.0,
+        "asymmetry_ratio": 0.9,
+    }
+    assert make_config(values, HERE).choices == Choices(**values)
     assert NodeConfig().choices == Choices()
