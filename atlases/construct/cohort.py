@@ -97,7 +97,9 @@ class Cohort:
         return {group: tuple(dealt[group]) for group in AgeGroup if group in dealt}
 
 
-def read_cohort(folder: Path, leave_out: Sequence[str] = LEAVE_OUT) -> Cohort:
+def read_cohort(
+    folder: Path, leave_out: Sequence[str] = LEAVE_OUT, *, everyone: bool = False
+) -> Cohort:
     """Read the table of a cohort.
 
     Parameters
@@ -110,6 +112,8 @@ def read_cohort(folder: Path, leave_out: Sequence[str] = LEAVE_OUT) -> Cohort:
         semicolons).
     leave_out : sequence of str
         Flags that exclude a subject, as haemorrhage and fracture do.
+    everyone : bool
+        Leave nobody out.
 
     Raises
     ------
@@ -124,7 +128,9 @@ def read_cohort(folder: Path, leave_out: Sequence[str] = LEAVE_OUT) -> Cohort:
             f"{folder / TABLE} cannot be read, or has no column pid. Write one row for each "
             "subject: pid,bgl,sgl"
         ) from error
-    left_out = {row["pid"]: reason for row in rows if (reason := _reason(row, leave_out))}
+    left_out = {
+        row["pid"]: reason for row in rows if not everyone and (reason := _reason(row, leave_out))
+    }
     subjects = tuple(_subject(folder, row) for row in rows if row["pid"] not in left_out)
     if not subjects:
         raise CohortError(f"{folder / TABLE} holds no subject to build from")

@@ -52,6 +52,7 @@ def exit_on_atlas_error(command: Callable[_Parameters, None]) -> Callable[_Param
 
 _COMMANDS: Final = {
     "build": "node.commands.atlas_build:build_command",
+    "compare": "node.commands.atlas_compare:compare_command",
     "install": "node.commands.atlas:install_command",
     "list": "node.commands.atlas:list_command",
     "quality": "node.commands.atlas_quality:quality_command",
