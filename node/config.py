@@ -98,7 +98,7 @@ class NodeConfig(BaseSettings):
     quiet_time_s: Annotated[float, Field(ge=0)] = 1.0
     incomplete_quiet_time_s: Annotated[float, Field(ge=0)] = 10.0
     longest_quiet_time_s: Seconds = 60.0
-    accept_unknown_callers: bool | None = None
+    accept_unknown_callers: bool = False
     check_calling_host: bool = False
     check_called_ae_title: bool = False
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 32
@@ -177,16 +177,6 @@ class NodeConfig(BaseSettings):
             asymmetry_difference_hu=self.asymmetry_difference_hu,
             asymmetry_ratio=self.asymmetry_ratio,
         )
-
-    @property
-    def takes_unknown_callers(self) -> bool:
-        """Whether AE titles that are no peer's may send.
-
-        Where the key is left out: if there is a default peer for their results.
-        """
-        if self.accept_unknown_callers is None:
-            return self.default_peer is not None
-        return self.accept_unknown_callers
 
     def peer(self, name: str) -> Peer:
         """Return the peer of that name.

@@ -74,7 +74,7 @@ class Gate:
 
     def _may_send(self) -> bool:
         peer = self.config.peer_of(self.config.dicomweb.ae_title)
-        return self.config.takes_unknown_callers if peer is None else peer.may_send
+        return self.config.accept_unknown_callers if peer is None else peer.may_send
 
 
 def make_gate(config: NodeConfig, inbox: Inbox, listener: Listener) -> Gate:

@@ -130,7 +130,7 @@ class Receiver:
     def _may_send(self, ae_title: str, address: str) -> bool:
         peer = self.config.peer_of(ae_title)
         if peer is None:
-            return self.config.takes_unknown_callers
+            return self.config.accept_unknown_callers
         is_at_home = not self.config.check_calling_host or address in _addresses(peer.host)
         return peer.may_send and is_at_home
 

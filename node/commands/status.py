@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from node.commands.shared import config_option, read_config
-from node.state import IMAGES, DeliveryRecord, SeriesRecord, State, read_records
+from node.state import IMAGES, Commitment, DeliveryRecord, SeriesRecord, State, read_records
+from node.status import is_stored, meaning_of
 
 
 @click.command()
@@ -50,6 +51,9 @@ def summary(record: SeriesRecord, folder: Path) -> dict[str, Any]:
         "code": shown.code if shown else "",
         "reason": shown.reason if shown else "",
         "quality": shown.quality if shown else "",
+        "evidence": shown.evidence if shown else "",
+        "missing": shown.missing if shown else "",
+        "suitability": shown.suitability if shown else "",
         "images": len(times),
         "generation": latest.number if latest else 0,
         "calling_ae": record.calling_ae,
@@ -71,14 +75,22 @@ def _delivery(item: DeliveryRecord) -> dict[str, Any]:
         "code": item.code,
         "reason": item.reason,
         "statuses": {name: f"0x{code:04X}" for name, code in item.statuses.items()},
+        "refused": {
+            name: f"0x{code:04X} {meaning_of(code).text}"
+            for name, code in item.statuses.items()
+            if not is_stored(code)
+        },
+        "commitment": _commitment(item.commitment),
     }
+
+
+def _commitment(item: Commitment | None) -> dict[str, Any] | None:
+    return None if item is None else {"state": item.state, "attempts": item.attempts}
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table("Series", "State", "Images", "Age", "Quality", "From", "To", "Why")
     for row in rows:
-        to = ", ".join(f"{name} {item['state']}" for name, item in row["deliveries"].items())
-        why = ": ".join(part for part in (row["code"], row["reason"]) if part)
         table.add_row(
             row["series"] or "-",
             row["state"],
@@ -86,7 +98,24 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             f"{row['age_s']:.0f} s",
             row["quality"],
             row["calling_ae"],
-            to,
-            why or "; ".join(item["reason"] for item in row["deliveries"].values()),
+            ", ".join(_destination(name, item) for name, item in row["deliveries"].items()),
+            "\n".join(_why(row)),
         )
     return table
+
+
+def _destination(name: str, item: dict[str, Any]) -> str:
+    """Say where results stand at a destination; committed is more than delivered."""
+    commitment = item["commitment"]
+    return f"{name} {item['state']}" + (f" {commitment['state']}" if commitment else "")
+
+
+def _why(row: dict[str, Any]) -> list[str]:
+    """Say what a person may want to act upon, one thing a line."""
+    lines = [": ".join(part for part in (row["code"], row["reason"]) if part)]
+    if row["missing"]:
+        lines.append(f"missing: {row['missing']}")
+    for name, item in row["deliveries"].items():
+        lines.append(item["reason"])
+        lines += [f"{name} refused {file}: {text}" for file, text in item["refused"].items()]
+    return [line for line in lines if line]

@@ -158,12 +158,9 @@ def test_serve_refuses_a_shared_data_folder(make_node: Callable[..., NodeProcess
     assert "another node works in" in refused(second)
 
 
-def test_unknown_callers_may_send_where_a_default_peer_takes_their_results() -> None:
-    pacs = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
-    assert not NodeConfig(peers=(pacs,)).takes_unknown_callers
-    assert NodeConfig(peers=(pacs,), default_peer="pacs").takes_unknown_callers
-    shut = NodeConfig(peers=(pacs,), default_peer="pacs", accept_unknown_callers=False)
-    assert not shut.takes_unknown_callers
+def test_unknown_callers_are_refused_unless_somebody_says_otherwise() -> None:
+    pacs = Peer(name="pacs", ae_title="PACS", host="h", port=104)
+    assert not NodeConfig(peers=(pacs,), default_peer="pacs").accept_unknown_callers
 
 
 def test_choices_of_the_method_are_read() -> None:
