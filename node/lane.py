@@ -161,6 +161,7 @@ class Lane:
         self._wire, self._inbox = wire, inbox
         self._max_object, self._kept = max_object, kept
         self._read_by_library = self._dul._read_pdu_data
+        self._decode_by_library = association.dimse.receive_primitive
 
     def read(self) -> None:
         """Read one PDU, or as many C-STORE requests as come in a row."""
@@ -179,6 +180,14 @@ class Lane:
             self._dul.event_queue.put(_CLOSED)
         finally:
             checkpoint.set()
+
+    def decode(self, primitive: Any) -> None:
+        """Decode a message piece as the library does, but survive what it cannot read."""
+        try:
+            self._decode_by_library(primitive)
+        except Exception as error:  # noqa: BLE001 - its thread would end, the connection stay
+            LOG.warning("malformed_message", extra={"error": type(error).__name__})
+            self._dul.event_queue.put(_INVALID)
 
     def _is_wanted(self) -> bool:
         return bool(self._dul.to_provider_queue.queue) or self._dul._kill_thread

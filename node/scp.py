@@ -79,6 +79,7 @@ class Receiver:
         kept = partial(self._tell, id(association))
         lane = Lane(association, wire, self.inbox, self.config.max_object, kept)
         association.dul._read_pdu_data = lane.read
+        association.dimse.receive_primitive = lane.decode
 
     def on_request(self, event: evt.Event) -> None:
         """Refuse an association that cannot be served; order its contexts."""

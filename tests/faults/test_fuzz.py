@@ -1,0 +1,29 @@
+"""Damaged files: a few here, many by ``python -m tests.faults.fuzz --examples N``."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from tests.faults.fuzz import mutate, run_example, run_fuzz
+from tests.node.series import write_series
+
+
+def test_damaged_files_are_read_or_named(tmp_path: Path) -> None:
+    findings = run_fuzz(tmp_path, 40, seed=1)
+    assert findings.found == []
+    assert len(findings.outcomes) > 1  # some were damaged, some could be read
+
+
+def test_a_crash_and_a_hang_would_be_found(tmp_path: Path) -> None:
+    _, files = write_series(tmp_path, "a", 1)
+    assert run_example([tmp_path / "absent"], tmp_path / "report").startswith("EXCEPTION")
+    assert run_example(files, tmp_path / "report") == "incomplete-series"
+
+
+def test_same_seed_same_damage(tmp_path: Path) -> None:
+    _, files = write_series(tmp_path, "a", 1)
+    content = files[0].read_bytes()
+    assert mutate(content, random.Random(7)) == mutate(content, random.Random(7)) != content
+    shutil.rmtree(tmp_path)
