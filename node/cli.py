@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "atlas": "node.commands.atlas:atlas",
     "bench": "node.commands.bench:bench",
     "cancel": "node.commands.retry:cancel",
+    "check": "node.commands.check:check",
     "demo": "node.commands.demo:demo",
     "echo": "node.commands.echo:echo",
     "evaluate": "node.commands.evaluate:evaluate",
@@ -23,6 +24,7 @@ _COMMANDS: Final = {
     "retry": "node.commands.retry:retry",
     "serve": "node.commands.serve:serve",
     "status": "node.commands.status:status",
+    "user": "node.commands.user:user",
 }
 
 

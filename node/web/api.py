@@ -183,7 +183,10 @@ def _add_pictures(router: APIRouter, desk: Desk) -> None:
 
 def _add_asking(router: APIRouter, desk: Desk) -> None:
     @router.post(
-        "/series/{key}/levels", tags=["asking"], status_code=202, responses=_problems(404, 409)
+        "/series/{key}/levels",
+        tags=["asking"],
+        status_code=202,
+        responses=_problems(400, 404, 409),
     )
     def choose_levels(request: Request, key: Key, levels: Levels) -> Asked:
         """Compute a series again on two slices that a person chose; the result supersedes."""
@@ -248,7 +251,7 @@ def _add_uploads(router: APIRouter, uploads: Uploads) -> None:
         "/uploads/{upload}",
         tags=["uploads"],
         openapi_extra=_FILE,
-        responses=_problems(400, 404, 413, 422, 507),
+        responses=_problems(400, 404, 413, 415, 507),
     )
     async def upload_file(request: Request, upload: Upload) -> UploadTaken:
         """Hand over one DICOM file or a zip of them, as the body of the request."""

@@ -51,7 +51,7 @@ class UploadError(Exception):
         HTTP status that says the same.
     """
 
-    def __init__(self, message: str, status: int = 422) -> None:
+    def __init__(self, message: str, status: int = 415) -> None:
         super().__init__(message)
         self.status = status
 
