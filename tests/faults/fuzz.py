@@ -85,7 +85,7 @@ def _damage(content: bytearray, at: int, rng: random.Random) -> None:
 
 def bases(folder: Path) -> list[list[Path]]:
     """Write a whole series in each transfer syntax at hand."""
-    found = [write_series(folder / "plain", "fuzz", SLICES, size=64)[1]]
+    found = [_write_plain(folder / "plain")]
     fixtures = SHARED_DATA / "dicom-fixtures" / "wg04_ct2_head_all_syntaxes"
     found += [
         _stack(dcmread(fixtures / name), folder / name)
@@ -93,6 +93,16 @@ def bases(folder: Path) -> list[list[Path]]:
         if (fixtures / name).exists()
     ]
     return found
+
+
+def _write_plain(folder: Path) -> list[Path]:
+    paths = write_series(folder, "fuzz", SLICES, size=64)[1]
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.FrameOfReferenceUID = uid_factory()("fuzz", "frame")
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+        dataset.save_as(path, enforce_file_format=True)
+    return paths
 
 
 def _stack(dataset: Dataset, folder: Path) -> list[Path]:
