@@ -12,7 +12,7 @@ from tests.peers import REPOSITORY, Orthanc, tool
 from tests.viewer.ohif import BROWSER_OPTIONS, VERSION, Ohif
 from tests.viewer.site import Site
 
-FILES = REPOSITORY / f"build/ohif-{VERSION}/package/dist"
+FILES = REPOSITORY / f"build/ohif-{VERSION}/dist"
 PICTURES = REPOSITORY / "build/screenshots"
 
 
@@ -54,7 +54,7 @@ def open_study(site: Site, browser: Browser) -> Iterator[Callable[[str], Ohif]]:
 
     def open_(study_uid: str) -> Ohif:
         # so wide that the height of the viewport limits the image, whatever panel is open
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
         pages.append(page)
         found = Ohif(page, site.address, PICTURES)
         found.open(study_uid)

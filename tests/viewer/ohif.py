@@ -27,6 +27,8 @@ BROWSER_OPTIONS: Final = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
+    # the page itself is not drawn by way of it: that takes ten times as long
+    "--disable-gpu-compositing",
     # nobody but this machine
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
@@ -67,8 +69,10 @@ class Ohif:
         expect(self._segments).not_to_have_count(0, timeout=_LIMIT_MS)
 
     def load_sr(self) -> None:
-        """Show the report that the study has, and wait for a measurement on an image."""
+        """Show the report that the study has, and go to its first region."""
         self._series("SR").dblclick()
+        # not always does it draw the first measurement, of the levels, before it is asked to
+        self._page.locator('[data-cy="viewport-action-arrows-right"]').click()
         expect(self._drawings.locator("text").first).to_be_attached(timeout=_LIMIT_MS)
 
     def segment_names(self) -> list[str]:
