@@ -36,6 +36,7 @@ _IDLE_S: Final = 5.0
 
 _ASKING: Final = 4
 _ANSWER_S: Final = 3.0
+_DOING_S: Final = 60.0
 
 Submit = Callable[[str, int], None]
 """``submit(key, generation)`` starts the work; calling it twice does no harm."""
@@ -65,11 +66,17 @@ class _Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class _Do:
+    action: Callable[[], object]
+    done: threading.Event
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     pass
 
 
-_Event = _Stored | _Closed | _Counted | _Fetched | _Stop
+_Event = _Stored | _Closed | _Counted | _Fetched | _Do | _Stop
 
 
 class Asked(Protocol):
@@ -172,6 +179,12 @@ class Assembly:
         """Take note that an association is over; called by the receiver."""
         self._events.put(_Closed(association))
 
+    def do(self, action: Callable[[], object]) -> None:
+        """Have something done while nothing is sorted; wait until it is done."""
+        done = threading.Event()
+        self._events.put(_Do(action, done))
+        done.wait(_DOING_S)
+
     def start(self) -> None:
         """Take up what an earlier run left, then follow the receiver."""
         self._inbox.rescue()
@@ -249,6 +262,8 @@ class Assembly:
             elif isinstance(other, _Counted) and other.key in self._watched:
                 self._watched[other.key].expected = other.count
                 self._weigh_again({other.key})
+            elif isinstance(other, _Do):
+                _do(other)
             elif isinstance(other, _Fetched) and other.key in self._watched:
                 # what came is counted anew, and there may be nothing to wait for
                 self._watched[other.key].is_asked = False
@@ -367,6 +382,15 @@ class Assembly:
         parent = self._ledger.results(record.key, 0).parent
         used = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
         return max([*used, *(item.number for item in record.generations), 0]) + 1
+
+
+def _do(event: _Do) -> None:
+    try:
+        event.action()
+    except Exception:  # the sorting goes on
+        LOG.exception("action_failed")
+    finally:
+        event.done.set()
 
 
 def _is_ct(record: SeriesRecord) -> bool:

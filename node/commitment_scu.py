@@ -86,6 +86,8 @@ class CommitmentScu:
         """Note the new transaction; None where there is nothing to ask."""
         if not any(peer.name == destination and peer.commit for peer in self.config.peers):
             return None
+        if self.ledger.get(key) is None:  # it was deleted meanwhile
+            return None
         with self.ledger.change(key) as record:
             delivery = record.generation(number).deliveries[destination]
             before = delivery.commitment or Commitment(transaction="")

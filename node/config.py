@@ -16,11 +16,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from atlases.folders import default_data_folder
-from node.series_rules import SeriesRule
 from node.choices import BrainName, Choices, RegistrationName
 from node.dicomweb_settings import Dicomweb
 from node.errors import ConfigError
+from node.keeping_settings import Audit, Retention
 from node.peer import AeTitle, Peer, PeerName, Port, Seconds, Section
+from node.series_rules import SeriesRule
 from node.web.settings import Web
 
 
@@ -125,6 +126,8 @@ class NodeConfig(BaseSettings):
     tls: Tls = Tls()
     dicomweb: Dicomweb = Dicomweb()
     web: Web = Web()
+    retention: Retention = Retention()
+    audit: Audit = Audit()
     series_rules: tuple[SeriesRule, ...] = ()
     peers: tuple[Peer, ...] = ()
 
@@ -161,6 +164,8 @@ class NodeConfig(BaseSettings):
             raise ValueError("dicomweb: tls needs certificate and key in [tls]")
         if self.dicomweb.tls and not self.dicomweb.has_secret and self.tls.ca is None:
             raise ValueError("dicomweb: tls needs a secret, or ca in [tls]")
+        if self.audit.syslog_protocol == "tls" and self.tls.ca is None:
+            raise ValueError("audit: syslog_protocol tls needs ca in [tls]")
         if any(peer.tls for peer in self.peers) and None in (self.tls.certificate, self.tls.key):
             raise ValueError("tls: a peer uses TLS: certificate and key are needed")
         if missing := set(self.also_send_to) - names:

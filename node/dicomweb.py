@@ -15,7 +15,7 @@ import base64
 import hmac
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +48,8 @@ class Gate:
     config : NodeConfig
     inbox : Inbox
     listener : Listener
+    on_refused : callable
+        ``on_refused(name, address)`` hears of who was not let in.
     secret : str or None
         Bearer token, or password of HTTP Basic authentication.
     """
@@ -55,17 +57,20 @@ class Gate:
     config: NodeConfig
     inbox: Inbox
     listener: Listener
+    on_refused: Callable[[str, str], None]
     secret: str | None
 
     def refusal(self, request: Request) -> Response | None:
         """Return the answer to a request that is not served, before its body is read."""
         if self.secret is not None and not _knows(request, self.secret):
             LOG.warning("caller_refused", extra={"host": _address(request), "code": "secret"})
+            self.on_refused("a client without the secret", _address(request))
             return Response(
                 status_code=_UNAUTHORISED, headers={"WWW-Authenticate": 'Bearer realm="dicom-web"'}
             )
         if not self._may_send():
             LOG.warning("caller_refused", extra={"ae_title": self.config.dicomweb.ae_title})
+            self.on_refused(self.config.dicomweb.ae_title, _address(request))
             return Response(status_code=_FORBIDDEN)
         if not self.inbox.has_room():
             LOG.error("disk_nearly_full", extra={"ae_title": self.config.dicomweb.ae_title})
@@ -77,7 +82,12 @@ class Gate:
         return self.config.accept_unknown_callers if peer is None else peer.may_send
 
 
-def make_gate(config: NodeConfig, inbox: Inbox, listener: Listener) -> Gate:
+def make_gate(
+    config: NodeConfig,
+    inbox: Inbox,
+    listener: Listener,
+    on_refused: Callable[[str, str], None],
+) -> Gate:
     """Return the gate of a configuration.
 
     Raises
@@ -86,7 +96,7 @@ def make_gate(config: NodeConfig, inbox: Inbox, listener: Listener) -> Gate:
         The secret cannot be read.
     """
     secret = read_secret(config.dicomweb.secret_file, config.dicomweb.secret_env)
-    return Gate(config, inbox, listener, secret)
+    return Gate(config, inbox, listener, on_refused, secret)
 
 
 def stow_router(gate: Gate) -> APIRouter:

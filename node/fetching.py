@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,8 @@ from node.state import now_s, short_hash
 from node.status import StoreStatus
 
 LOG = logging.getLogger(__name__)
+
+OnFetched = Callable[[str, str, str, str], None]
 
 FOLDER: Final = "fetches"
 _ATTEMPTS: Final = 5
@@ -119,10 +122,13 @@ class Fetcher:
     config : NodeConfig
     keep : Keep
         Keeps what comes by C-GET.
+    on_fetched : callable
+        ``on_fetched(peer, study, series, failure)`` hears of each attempt.
     """
 
-    def __init__(self, config: NodeConfig, keep: Keep) -> None:
+    def __init__(self, config: NodeConfig, keep: Keep, on_fetched: OnFetched) -> None:
         self._config = config
+        self._on_fetched = on_fetched
         self._keep = keep
         self._folder = config.data_folder / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -174,4 +180,5 @@ class Fetcher:
         else:
             found.reason, found.is_over = "", True
             LOG.info("fetched", extra={**extra, "images": done.completed + done.warning})
+        self._on_fetched(found.peer, found.study_uid, found.series_uid, found.reason)
         write_durably(path, found.model_dump_json().encode())

@@ -59,6 +59,8 @@ class Receiver:
     listener : Listener
     on_action, on_report : callable
         Handle N-ACTION and N-EVENT-REPORT of storage commitment.
+    on_refused : callable
+        ``on_refused(calling AE title, address)`` hears of who was not let in.
     """
 
     config: NodeConfig
@@ -66,6 +68,7 @@ class Receiver:
     listener: Listener
     on_action: Callable[[evt.Event], tuple[int, None]]
     on_report: Callable[[evt.Event], tuple[int, None]]
+    on_refused: Callable[[str, str], None]
 
     def on_connection(self, event: evt.Event) -> None:
         """Answer small messages at once, and read large ones in large pieces."""
@@ -92,7 +95,9 @@ class Receiver:
             )
             association.kill()
         elif not self._may_send(request.calling_ae_title, association.requestor.address):
-            LOG.warning("caller_refused", extra={"ae_title": request.calling_ae_title})
+            caller, address = request.calling_ae_title, association.requestor.address
+            LOG.warning("caller_refused", extra={"ae_title": caller, "host": address})
+            self.on_refused(caller, address)
             association.acse.send_reject(_REJECTED_PERMANENT, _BY_USER, _CALLING_AE_NOT_RECOGNISED)
             association.kill()
         else:

@@ -22,6 +22,8 @@ from atlases.verify import require_intact
 from node import history, requests
 from node.assembly import Assembly, Patience
 from node.atlas_choice import chosen_atlas
+from node.audit import AuditTrail
+from node.audit_message import Happened
 from node.chooser import Chooser
 from node.commitment import CommitmentScp
 from node.commitment_scu import CommitmentScu
@@ -35,6 +37,7 @@ from node.health import Watchdog
 from node.inbox import Inbox
 from node.origin import Origin
 from node.pool import WorkerPool
+from node.retention import Janitor
 from node.scp import Receiver, start_scp
 from node.state import Ledger
 from node.web.front import Front, Inside
@@ -73,6 +76,8 @@ class Node:
         atlas_folder = self._atlas_folder = checked_atlas(config)
         ledger = self._ledger = Ledger(config.data_folder / "series")
         ledger.subscribe(history.note)
+        self.audit = AuditTrail(config)
+        ledger.subscribe(self.audit.hear)
         self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
         self._requests = config.data_folder / requests.FOLDER
         self._requests.mkdir(exist_ok=True)
@@ -109,15 +114,22 @@ class Node:
         keep = Keeper(self.inbox, self.assembly)
         if any(peer.ask_count or peer.fetch_missing for peer in config.peers):
             self.assembly.origin = Origin(config, ledger, keep)
-        self.fetcher = Fetcher(config, keep)
+        self.fetcher = Fetcher(config, keep, self.audit.fetched)
         self.dicomweb = (
-            DicomwebServer(make_gate(config, self.inbox, self.assembly))
+            DicomwebServer(make_gate(config, self.inbox, self.assembly, self.audit.refused))
             if config.dicomweb.enabled
             else None
         )
         self._server: Any = None
         self.watchdog = Watchdog(
             config, ledger, self.inbox.incoming, lambda: self._server is not None
+        )
+        self.janitor = Janitor(
+            config,
+            ledger,
+            do=self.assembly.do,
+            forget=self.engine.forget,
+            on_deleted=self.audit.deleted,
         )
         self._front = self._make_front() if config.web.enabled else None
 
@@ -148,6 +160,7 @@ class Node:
             self.assembly,
             self.commitment_scp.on_action,
             self.commitment_scu.on_report,
+            self.audit.refused,
         )
         self._server = start_scp(receiver)
         if self.dicomweb is not None:
@@ -159,6 +172,7 @@ class Node:
         self.fetcher.start()
         if self._front is not None:
             self._front.start()
+        self.audit.note(Happened(what="started"))
         LOG.info(
             "listening",
             extra={
@@ -182,6 +196,7 @@ class Node:
             requests.look_at_requests(self._requests, self.engine, self._ledger)
             self.chooser.look()
             self.watchdog.look()
+            self.janitor.look()
         except Exception:  # the node must go on receiving
             LOG.exception("look_failed")
 
@@ -199,6 +214,8 @@ class Node:
             self.assembly.stop()
             self.engine.stop()
         self.pool.stop()
+        self.audit.note(Happened(what="stopped"))
+        self.audit.stop()
         self._lock.close()
         LOG.info("stopped")
 

@@ -363,6 +363,20 @@ class Ledger:
             self._records[record.key] = record
             self._write(record)
 
+    def remove(self, key: str, trash: Path, may_go: Callable[[SeriesRecord], bool]) -> bool:
+        """Take a series out, its folder into another one; False where it may not go.
+
+        After a crash it is there as it was, or gone.
+        """
+        with self._lock:
+            record = self._records.get(key)
+            if record is None or not may_go(record):
+                return False
+            (self.folder / key).rename(trash / key)
+            sync_folder(self.folder)
+            del self._records[key]
+            return True
+
     @contextmanager
     def change(self, key: str) -> Iterator[SeriesRecord]:
         """Change a series' record; it is on disk when the block ends.

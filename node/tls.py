@@ -87,6 +87,19 @@ def web_context(config: NodeConfig) -> ssl.SSLContext | None:
     return context
 
 
+def syslog_context(config: NodeConfig) -> ssl.SSLContext:
+    """Return how the syslog server is called.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _prepare(context, config, config.tls.ca)
+    return context
+
+
 def _prepare(context: ssl.SSLContext, config: NodeConfig, authority: Path | None) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)

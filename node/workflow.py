@@ -27,7 +27,6 @@ from typing import Any, Final
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetEnqueueOptions, SetWorkflowID
 
-from node.series_rules import describe
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer, destinations
@@ -36,6 +35,7 @@ from node.files import sync_file, sync_folder
 from node.job import REPORTS, Ending, Job, Outcome
 from node.objects import DEFAULT_OBJECTS, to_make
 from node.pool import WorkerPool
+from node.series_rules import describe
 from node.state import DeliveryRecord, Generation, Ledger, SeriesRecord, State, now_s
 from node.status import is_stored
 
@@ -226,6 +226,17 @@ class Engine:
         generation = record.generation(number)
         head_start = self._tools.config.urgent_head_start_s if generation.urgent else 0.0
         return max(1, int(generation.complete - _LONG_AGO - head_start))
+
+    def forget(self, key: str) -> None:
+        """Delete the finished workflows of a series, so that it can come anew."""
+        found = DBOS.list_workflows(
+            workflow_id_prefix=f"{key}-",
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            load_input=False,
+            load_output=False,
+        )
+        if found:
+            DBOS.delete_workflows([item.workflow_id for item in found])
 
     def deliver(self, key: str, number: int, destination: str, attempt: int) -> None:
         """Enqueue an attempt to deliver, now."""

@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from node.cli import main
 from node.config import Delivery, NodeConfig, Tls
 from node.dicomweb_settings import Dicomweb
+from node.keeping_settings import Audit, Retention
 from node.peer import Peer
 from node.series_rules import SeriesRule
 from node.web.settings import Web
@@ -29,6 +30,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tls": Tls,
     "dicomweb": Dicomweb,
     "web": Web,
+    "retention": Retention,
+    "audit": Audit,
     "series_rules": SeriesRule,
     "peers": Peer,
 }
