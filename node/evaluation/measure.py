@@ -26,8 +26,6 @@ from pipeline.volume import slab, to_volume
 
 _MARGIN_MM: Final = 22.0
 _BOTH: Final = 2
-NO_PREDICTION: Final = "no-prediction"
-"""Code of a case that the folder of predictions does not hold."""
 FOLDERS: Final = {GIVEN: "given", FOUND: "found"}
 """Folder of the maps of each method."""
 
@@ -198,8 +196,8 @@ class _Bench:
         case, source = self._head.case, self._settings.source
         if isinstance(source, Predictions):
             reading = source.read(self._head)
-            if reading is None:
-                self._measured.refused[method] = NO_PREDICTION
+            if isinstance(reading, str):
+                self._measured.refused[method] = reading
                 return None
             return reading, _slices_of(self._head, reading.slices)
         if method == GIVEN and not case.levels:

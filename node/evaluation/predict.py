@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -29,7 +30,11 @@ FOUND: Final = "atlas, levels found"
 TAKEN: Final = "predictions"
 """Name of the method where its results are read from files."""
 
+NO_PREDICTION: Final = "no-prediction"
+"""Code of a case that the folder of predictions does not hold."""
+
 _SEG_OF_PROCESS: Final = "seg.dcm"
+_RESULT: Final = "result.json"
 _NO_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # goes into DICOM objects, of which none is made
 
 
@@ -112,8 +117,8 @@ class Predictions:
         has_table = (folder / TABLE).is_file()
         self._slices: dict[str, Slices] = read_slices(folder / TABLE) if has_table else {}
 
-    def read(self, head: Head) -> Reading | None:
-        """Return the result of one case, None where there is none.
+    def read(self, head: Head) -> Reading | str:
+        """Return the result of one case; the code of its rejection where it has none.
 
         Raises
         ------
@@ -121,18 +126,37 @@ class Predictions:
             It does not fit the images.
         """
         name = head.case.name
-        segmentation = self._folder / name / _SEG_OF_PROCESS
-        if segmentation.is_file():
-            drawing = Drawing(segmentation=segmentation)
+        folder = self._folder / name
+        slices = self._slices.get(name, {})
+        if (folder / _SEG_OF_PROCESS).is_file():
+            drawing = Drawing(segmentation=folder / _SEG_OF_PROCESS)
+            slices = _told_slices(folder / _RESULT) or slices
         else:
             drawings = find_drawings(self._folder, name)
             if THE_READER not in drawings:
-                return None
+                return str(_result(folder / _RESULT).get("code", NO_PREDICTION))
             drawing = drawings[THE_READER]
         try:
-            return read_drawing(drawing, head.series, TAKEN, self._slices.get(name, {}))
+            return read_drawing(drawing, head.series, TAKEN, slices)
         except CaseError as error:
             raise CaseError(f"case {name}: {error}") from error
+
+
+def _result(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _told_slices(path: Path) -> dict[Level, int]:
+    """Return the slices that ``result.json`` names; a SEG may cover more."""
+    levels = _result(path).get("levels", {})
+    try:
+        return {level: int(levels[str(level)]["index"]) for level in Level}
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def write_maps(folder: Path, head: Head, reading: Reading) -> None:

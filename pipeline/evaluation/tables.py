@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -237,7 +237,8 @@ def compare_dice(
         for region in (*map(str, Region), ALL_REGIONS)
     }
     overall = tests.pop(ALL_REGIONS)
-    return holm(tests) | holm({ALL_REGIONS: overall})
+    alone = replace(overall, holm_t=overall.p_t, holm_wilcoxon=overall.p_wilcoxon)
+    return holm(tests) | {ALL_REGIONS: alone}
 
 
 def _test(
