@@ -24,12 +24,15 @@ _EVENTS: Final = {
     "received": ("110104", "DICOM Instances Transferred", "C"),
     "sent": ("110104", "DICOM Instances Transferred", "R"),
     "queried": ("110112", "Query", "E"),
+    "viewed": ("110103", "DICOM Instances Accessed", "R"),
+    "logged_in": ("110114", "User Authentication", "E"),
     "deleted": ("110103", "DICOM Instances Accessed", "D"),
 }
 _TYPES: Final = {
     "started": ("110120", "Application Start"),
     "stopped": ("110121", "Application Stop"),
     "refused": ("110126", "Node Authentication"),
+    "logged_in": ("110122", "Login"),
 }
 
 

@@ -33,6 +33,7 @@ from node.dicomweb import make_gate
 from node.dicomweb_server import DicomwebServer
 from node.errors import ConfigError, NodeError
 from node.fetching import Fetcher, Keeper
+from node.files import make_private
 from node.health import Watchdog
 from node.inbox import Inbox
 from node.origin import Origin
@@ -47,6 +48,9 @@ LOG = logging.getLogger(__name__)
 
 COMPUTE: Final = "node.compute:compute"
 """The computation that a node runs."""
+
+PRIVATE: Final = ("series", "incoming", "commitments", "fetches", "audit", "trash")
+"""Folders of the data folder that hold what is known of patients."""
 
 _LOOK_S: Final = 0.5
 _GRACE_S: Final = 5.0
@@ -80,13 +84,15 @@ class Node:
         ledger.subscribe(self.audit.hear)
         self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
         self._requests = config.data_folder / requests.FOLDER
-        self._requests.mkdir(exist_ok=True)
+        for name in (*PRIVATE, requests.FOLDER):
+            make_private(config.data_folder / name)
         self.pool = WorkerPool(
             compute,
             workers=config.workers,
             limit_s=config.compute_time_limit_s,
             atlas_folder=atlas_folder,
             log_level=config.log_level,
+            memory=config.worker_memory,
         )
         self.commitment_scp = CommitmentScp(config)
         self.commitment_scu = CommitmentScu(config, ledger)
@@ -143,6 +149,7 @@ class Node:
                 atlas_folder=self._atlas_folder,
                 readiness=self.watchdog.readiness,
                 worker_pids=lambda: self.pool.pids,
+                account=self.audit.note,
             )
         )
 
@@ -192,13 +199,19 @@ class Node:
 
     def look(self) -> None:
         """Do what is due: requests of commands, series that waited, the watchdog."""
-        try:
-            requests.look_at_requests(self._requests, self.engine, self._ledger)
-            self.chooser.look()
-            self.watchdog.look()
-            self.janitor.look()
-        except Exception:  # the node must go on receiving
-            LOG.exception("look_failed")
+        for look in (
+            self._look_at_requests,
+            self.chooser.look,
+            self.watchdog.look,
+            self.janitor.look,
+        ):
+            try:
+                look()
+            except Exception:  # the node must go on receiving
+                LOG.exception("look_failed")
+
+    def _look_at_requests(self) -> None:
+        requests.look_at_requests(self._requests, self.engine, self._ledger)
 
     def stop(self) -> None:
         """Stop in order; what is on disk goes on at the next start."""
@@ -231,6 +244,7 @@ def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    os.umask(0o077)  # what patients' images go into is for the node's user alone
     this = Node(config, compute)
     try:
         this.start()

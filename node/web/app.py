@@ -62,7 +62,7 @@ def create_app(
     app.include_router(_monitoring(desk, metrics))
     for router in more:
         app.include_router(router)
-    app.include_router(log_in_router(settings, pages, accounts))
+    app.include_router(log_in_router(desk, pages, accounts))
     app.include_router(pages_router(desk, pages, feed))
     _add_errors(app, pages)
     app.add_middleware(Guard, settings=settings, accounts=accounts)
@@ -99,6 +99,7 @@ def _add_errors(app: FastAPI, pages: Pages) -> None:
         if is_api or "text/html" not in request.headers.get("Accept", ""):
             return JSONResponse({"detail": detail}, status_code=status, headers=headers)
         title = HTTPStatus(status).phrase
+        detail = "There is no such page." if detail == title else detail
         return pages.show(request, "error", status, title=title, detail=detail, back="/")
 
     async def on_http(request: Request, error: Exception) -> Response:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node import requests
+from node.audit_message import Happened
 from node.config import NodeConfig
 from node.errors import ConfigError, PeerError
 from node.health import Readiness
@@ -73,6 +74,8 @@ class Desk:
     readiness : callable
     echo : callable
         ``echo(config, peer)`` raises PeerError.
+    account : callable
+        Takes note of who saw what, for the audit trail.
     worker_pids : callable
     changes : Changes
     pictures : Pictures
@@ -85,6 +88,7 @@ class Desk:
     atlas_folder: Path
     readiness: Callable[[], Readiness]
     echo: Callable[..., None]
+    account: Callable[[Happened], None]
     worker_pids: Callable[[], Iterable[int]] = tuple
     changes: Changes = field(default_factory=Changes)
     pictures: Pictures = field(default_factory=Pictures)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from node import scu
+from node.audit_message import Happened
 from node.config import NodeConfig
 from node.health import Readiness
 from node.inbox import Inbox
@@ -38,6 +39,8 @@ class Inside:
     atlas_folder : Path
     readiness : callable
     worker_pids : callable
+    account : callable
+        Takes note of what has to be accounted for.
     """
 
     config: NodeConfig
@@ -47,6 +50,7 @@ class Inside:
     atlas_folder: Path
     readiness: Callable[[], Readiness]
     worker_pids: Callable[[], Iterable[int]]
+    account: Callable[[Happened], None]
 
 
 class Front:
@@ -66,6 +70,7 @@ class Front:
             readiness=node.readiness,
             echo=scu.echo,
             worker_pids=node.worker_pids,
+            account=node.account,
         )
         ledger.subscribe(self.desk.changes.note)
         folder, most_bytes = config.data_folder / UPLOADS, config.web.max_upload

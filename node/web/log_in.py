@@ -6,13 +6,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
+from node.audit_message import Happened, Outcome
 from node.web.accounts import Accounts
+from node.web.desk import Desk
 from node.web.pages import Pages, read_form
 from node.web.security import COOKIE, is_secure
-from node.web.settings import Web
 
 
-def log_in_router(settings: Web, pages: Pages, accounts: Accounts | None) -> APIRouter:
+def log_in_router(desk: Desk, pages: Pages, accounts: Accounts | None) -> APIRouter:
     """Return the routes ``/login`` and ``/logout``; none where people have no accounts."""
     router = APIRouter(include_in_schema=False)
     if accounts is None:
@@ -31,6 +32,14 @@ def log_in_router(settings: Web, pages: Pages, accounts: Accounts | None) -> API
             why = "Too many wrong passwords: wait five minutes."
             return pages.show(request, "login", 429, goal=goal, why=why)
         right = await run_in_threadpool(accounts.check, name, fields.get("password", ""), address)
+        desk.account(
+            Happened(
+                what="logged_in",
+                source=address,
+                by=name[:64],
+                outcome=Outcome.SUCCESS if right else Outcome.MINOR_FAILURE,
+            )
+        )
         if not right:
             return pages.show(request, "login", 401, goal=goal, why="Name or password is wrong.")
         answer = RedirectResponse(goal, status_code=303)
@@ -39,7 +48,7 @@ def log_in_router(settings: Web, pages: Pages, accounts: Accounts | None) -> API
             accounts.open(name),
             httponly=True,
             samesite="strict",
-            secure=is_secure(request, settings),
+            secure=is_secure(request, desk.config.web),
         )
         return answer
 

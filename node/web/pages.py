@@ -11,7 +11,9 @@ from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.concurrency import run_in_threadpool
 
+from node.audit_message import Happened
 from node.errors import ConfigError
+from node.state import SeriesRecord
 from node.web import words
 from node.web.api import PICTURE, Key, Number, Verb, find, find_generation
 from node.web.desk import Desk
@@ -147,7 +149,11 @@ def _add_series(router: APIRouter, desk: Desk, pages: Pages) -> None:
         computation: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
         asked: str = "",
     ) -> Response:
-        return show(request, key, computation, said=_DONE.get(asked, ""))
+        answer = show(request, key, computation, said=_DONE.get(asked, ""))
+        # a page that loads itself again was seen before
+        if request.headers.get("Sec-Fetch-Dest", "document") == "document":
+            _account(request, desk, find(desk, key))
+        return answer
 
     @router.get("/series/{key}/{number}/levels.png")
     def picture(key: Key, number: Number) -> Response:
@@ -156,6 +162,18 @@ def _add_series(router: APIRouter, desk: Desk, pages: Pages) -> None:
         if not path.is_file():
             raise HTTPException(404, "there is no picture")
         return FileResponse(path, media_type="image/png", headers=PICTURE)
+
+
+def _account(request: Request, desk: Desk, record: SeriesRecord) -> None:
+    desk.account(
+        Happened(
+            what="viewed",
+            source=request.client.host if request.client else "",
+            study_uid=record.study_uid,
+            series_uid=record.series_uid,
+            by=request.scope.get("user", "") or "web",
+        )
+    )
 
 
 def _add_asking(router: APIRouter, desk: Desk, pages: Pages) -> None:

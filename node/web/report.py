@@ -33,7 +33,11 @@ class LevelReport(BaseModel):
 
 
 class RegionReport(BaseModel):
-    """One region, both sides: median density of its tissue in HU, areas in mm²."""
+    """One region, both sides: median density of its tissue in HU, areas in mm².
+
+    The corrected difference is less the one that healthy heads of the atlas
+    show; low and high are its 95 % interval.
+    """
 
     number: int
     region: str
@@ -43,6 +47,10 @@ class RegionReport(BaseModel):
     right_hu: float | None
     left_hu: float | None
     difference_hu: float | None
+    corrected_hu: float | None
+    low_hu: float | None
+    high_hu: float | None
+    for_review: bool
     right_mm2: float | None
     left_mm2: float | None
 
@@ -103,6 +111,10 @@ def _region(item: RegionSide, measured: Mapping[int, Mapping[str, Any]]) -> Regi
         right_hu=right.get("tissue_hu_median"),
         left_hu=left.get("tissue_hu_median"),
         difference_hu=right.get("difference_hu"),
+        corrected_hu=right.get("corrected_difference_hu"),
+        low_hu=right.get("corrected_difference_low_hu"),
+        high_hu=right.get("corrected_difference_high_hu"),
+        for_review=bool(right.get("for_review") or left.get("for_review")),
         right_mm2=right.get("area_mm2"),
         left_mm2=left.get("area_mm2"),
     )

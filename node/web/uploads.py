@@ -20,6 +20,7 @@ from typing import IO, Final
 from pydicom import Dataset, dcmread
 
 from node.file_meta import file_meta
+from node.files import make_private
 from node.inbox import UNREADABLE, Inbox, data_offset
 from node.presentation import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.scp import Listener
@@ -105,7 +106,7 @@ class Uploads:
         self._lock = threading.Lock()
         # associations are known by the id of an object, which is never negative
         self._numbers = itertools.count(1)
-        folder.mkdir(exist_ok=True)
+        make_private(folder)
         for left in folder.iterdir():
             left.unlink()
 

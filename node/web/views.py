@@ -160,7 +160,7 @@ def row_of(record: SeriesRecord) -> Row:
         series_uid=record.series_uid,
         state=record.state,
         code=shown.code if shown else "",
-        reason=_reason(shown),
+        reason=_reason(record, shown),
         quality=shown.quality if shown else "",
         images=len(latest.images) if latest else 0,
         generation=latest.number if latest else 0,
@@ -174,11 +174,14 @@ def row_of(record: SeriesRecord) -> Row:
     )
 
 
-def _reason(generation: Generation | None) -> str:
+def _reason(record: SeriesRecord, generation: Generation | None) -> str:
     if generation is None:
         return ""
     failed = [item.reason for item in generation.deliveries.values() if item.reason]
-    return generation.reason or "; ".join(failed)
+    said = generation.reason or "; ".join(failed)
+    # whoever reads it knows which series it is about
+    about = said.removeprefix(f"series {record.series_uid}: ")
+    return about[:1].upper() + about[1:] if about != said else said
 
 
 def _seconds(record: SeriesRecord, generation: Generation | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from node import history
+from node.audit_message import Happened
 from node.config import NodeConfig
 from node.health import Watchdog
 from node.inbox import Inbox
@@ -47,6 +48,7 @@ class Desktop:
     """A web part and what it works on."""
 
     front: Front
+    accounts: list[Happened]
     ledger: Ledger
     ears: Ears
     folder: Path
@@ -105,6 +107,7 @@ def make_desktop(folder: Path, **web: Any) -> Desktop:
     inbox = Inbox(folder, ledger, 0)
     ears = Ears()
     watchdog = Watchdog(config, ledger, inbox.incoming)
+    accounts: list[Happened] = []
     front = Front(
         Inside(
             config=config,
@@ -114,6 +117,7 @@ def make_desktop(folder: Path, **web: Any) -> Desktop:
             atlas_folder=folder / "aspects-281",
             readiness=watchdog.readiness,
             worker_pids=lambda: (1, 2),
+            account=accounts.append,
         )
     )
-    return Desktop(front, ledger, ears, folder)
+    return Desktop(front, accounts, ledger, ears, folder)

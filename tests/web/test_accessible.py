@@ -11,7 +11,7 @@ from node.state import State, series_key
 from tests.peers import REPOSITORY
 from tests.web.sites import AXE, PICTURES, WebSite
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 VIEWS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},

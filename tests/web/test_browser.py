@@ -16,7 +16,7 @@ from tests.node.series import PATIENT, write_series
 from tests.peers import storescu, wait_for
 from tests.web.sites import WebSite, open_page
 
-pytestmark = pytest.mark.timeout(240)  # the first one waits for the whole computation
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole computation
 
 REGIONS = {"ganglionic": 14, "supraganglionic": 6}
 

@@ -185,3 +185,20 @@ def test_text_of_a_peer_is_never_markup(desktop: Desktop) -> None:
         html = desktop.client().get(path, headers={"Accept": "text/html"}).text
         assert "<script>x" not in html
         assert "<img src=x" not in html
+
+
+def test_who_saw_a_series_and_who_logged_in_is_accounted_for(guarded: Desktop) -> None:
+    client = guarded.client()
+    client.post("/login", data={"name": "alice", "password": "wrong"})
+    client.post("/login", data={"name": "alice", "password": PASSWORD})
+    record = guarded.add("one")
+    page = f"/series/{record.key}"
+    client.get(page, headers={"Sec-Fetch-Dest": "document"})
+    client.get(page, headers={"Sec-Fetch-Dest": "empty"})  # it loads itself again
+    found = [(item.what, item.by, str(item.outcome)) for item in guarded.accounts]
+    assert found == [
+        ("logged_in", "alice", "4"),
+        ("logged_in", "alice", "0"),
+        ("viewed", "alice", "0"),
+    ]
+    assert guarded.accounts[-1].series_uid == record.series_uid
