@@ -14,10 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pydicom import dcmread
-
 from node.config import NodeConfig
 from node.evidence import place_of
+from node.heads import read_head
 from node.presentation import CT_CLASSES
 from node.series_rules import GOOD, TEXTS, SeriesFacts, Suitability, Use, as_text, judge
 from node.state import Generation, Ledger, SeriesRecord, State, now_s
@@ -234,7 +233,7 @@ def facts_of(record: SeriesRecord, generation: Generation, images: Path) -> Seri
     try:
         keywords = [*TEXTS.values(), "ImagePositionPatient", "ImageOrientationPatient"]
         path = images / names[len(names) // 2]
-        head = dcmread(path, stop_before_pixels=True, specific_tags=keywords)
+        head = read_head(path, keywords)
         texts = {name: as_text(head.get(keyword)) for name, keyword in TEXTS.items()}
         place = place_of(head.get("ImagePositionPatient"), head.get("ImageOrientationPatient"))
     # the computation says what is wrong with such a file

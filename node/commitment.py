@@ -19,8 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 from pynetdicom import evt
 
 from node import scu
@@ -28,6 +27,8 @@ from node.config import NodeConfig
 from node.delivery import delay_s
 from node.errors import ConfigError, PeerError
 from node.files import write_durably
+from node.heads import read_head
+from node.inbox import UNREADABLE
 from node.incoming import arrivals
 from node.state import IMAGES, now_s, short_hash
 
@@ -157,8 +158,8 @@ class CommitmentScp:
         """Return the failure reason of an object; 0 where it is on disk."""
         for path in self._files(instance):
             try:
-                head = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"])
-            except (OSError, InvalidDicomError):
+                head = read_head(path, ["SOPClassUID", "SOPInstanceUID"])
+            except UNREADABLE:
                 continue
             if head.get("SOPInstanceUID") == instance:
                 return 0 if head.get("SOPClassUID") == sop_class else CLASS_CONFLICT

@@ -113,6 +113,7 @@ class NodeConfig(BaseSettings):
     asymmetry_difference_hu: Annotated[float, Field(ge=0)] = 2.0
     asymmetry_ratio: Annotated[float, Field(gt=0, le=1)] = 0.95
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    worker_memory: Annotated[int, Field(ge=2 << 30)] = 6 << 30
     compute_time_limit_s: Seconds = 120.0
     compute_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     stalled_after_s: Seconds = 300.0

@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 
+def make_private(folder: Path) -> Path:
+    """Make a folder that its owner alone may enter, or make it so; return it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable.
 

@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
 from node.errors import StorageError
 from node.evidence import Place, place_of
+from node.heads import read_head, shown_uid
 from node.incoming import SUFFIX, Incoming, Slots, arrivals, has_seal, is_whole
 from node.state import CHANGED, Ledger, SeriesRecord, series_key, short_hash
 
@@ -200,8 +201,8 @@ class Inbox:
         self._ledger.add(
             SeriesRecord(
                 key=key,
-                series_uid=series_uid,
-                study_uid=str(head.get("StudyInstanceUID", "")),
+                series_uid=shown_uid(series_uid),
+                study_uid=shown_uid(str(head.get("StudyInstanceUID", ""))),
                 calling_ae=str(head.get("SourceApplicationEntityTitle", "")),
                 first_received=received,
                 last_received=received,
@@ -270,7 +271,7 @@ def _read_place(head: Dataset) -> Place | None:
 def _read_head(path: Path) -> Dataset:
     """Read the few values that sorting needs; empty where the file is no DICOM."""
     try:
-        head = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        head = read_head(path, _TAGS)
         if "SourceApplicationEntityTitle" in head.file_meta:
             head.add(head.file_meta["SourceApplicationEntityTitle"])
     except UNREADABLE:

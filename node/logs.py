@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+LOG = logging.getLogger(__name__)
 
 FIELDS: Final = frozenset(
     {
@@ -81,6 +84,22 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}" if where else type(error).__name__
 
 
+def _log_crash(kind: type[BaseException], error: BaseException, place: Any) -> None:
+    """Say that something was not caught, without its message: it may quote a value."""
+    del kind
+    LOG.critical("crashed", extra={"error": describe(error.with_traceback(place))})
+
+
+def _set_up_hooks() -> None:
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda args: LOG.critical(
+        "thread_crashed", extra={"error": describe(args.exc_value) if args.exc_value else ""}
+    )
+    sys.unraisablehook = lambda args: LOG.error(
+        "unraisable", extra={"error": describe(args.exc_value) if args.exc_value else ""}
+    )
+
+
 def set_up_logs(level: str) -> None:
     """Send all logs to standard error as JSON lines.
 
@@ -101,3 +120,4 @@ def set_up_logs(level: str) -> None:
     logging.getLogger("dbos").handlers = [handler]
     logging.getLogger("dbos").propagate = False
     logging.captureWarnings(capture=True)
+    _set_up_hooks()

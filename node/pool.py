@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import queue
+import resource
 import signal
 import threading
 import time
@@ -33,6 +34,11 @@ LOG = logging.getLogger(__name__)
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _WARM_LIMIT_S: Final = 300.0
+_CRASHED: Final = 70
+_OUT_OF_MEMORY: Final = 71
+
+WORKER_MEMORY: Final = 6 << 30
+"""Several times what a head of 600 slices takes."""
 
 Compute = Callable[[Job], Outcome]
 
@@ -44,6 +50,7 @@ class _Start:
     compute: str
     atlas_folder: Path
     log_level: str
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,9 @@ def _attempt(compute: Compute, job: Job) -> Outcome | _Failure:
     except PipelineError as error:
         return _Failure(error.code, str(error))
     except MemoryError:
-        raise  # the process is not to be trusted any more
+        # the process is not to be trusted any more
+        LOG.exception("out_of_memory")
+        os._exit(_OUT_OF_MEMORY)
     except Exception as error:  # whatever it is, the node has to hear of it
         LOG.exception("compute_failed")
         return _Failure("internal", f"{type(error).__name__} in the computation")
@@ -109,6 +118,16 @@ def _work(start: _Start, pipe: Connection, lifeline: Connection) -> None:
     from node.logs import set_up_logs
 
     set_up_logs(start.log_level)
+    try:
+        _run_jobs(start, pipe, lifeline)
+    except BaseException:  # the library would print its message, which may quote a value
+        LOG.exception("worker_crashed")
+        os._exit(_CRASHED)
+
+
+def _run_jobs(start: _Start, pipe: Connection, lifeline: Connection) -> None:
+    # whatever a file makes a decoder ask for, the machine has to live on
+    resource.setrlimit(resource.RLIMIT_AS, (start.memory, start.memory))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the node decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
@@ -163,9 +182,10 @@ class _Worker:
             return self._pipe.recv()
         except (EOFError, OSError) as error:
             self._process.join(1.0)
-            raise WorkerCrashedError(
-                f"the worker process died (exit code {self._process.exitcode})"
-            ) from error
+            code = self._process.exitcode
+            is_memory = code == _OUT_OF_MEMORY
+            why = "it needed more than worker_memory" if is_memory else f"exit code {code}"
+            raise WorkerCrashedError(f"the worker process died ({why})") from error
 
     def stop(self) -> None:
         self._process.kill()
@@ -187,12 +207,21 @@ class WorkerPool:
     atlas_folder : Path
         Loaded by each worker when it starts.
     log_level : str
+    memory : int
+        Bytes of address space that each may have.
     """
 
     def __init__(
-        self, compute: str, *, workers: int, limit_s: float, atlas_folder: Path, log_level: str
+        self,
+        compute: str,
+        *,
+        workers: int,
+        limit_s: float,
+        atlas_folder: Path,
+        log_level: str,
+        memory: int = WORKER_MEMORY,
     ) -> None:
-        self._start = _Start(compute, atlas_folder, log_level)
+        self._start = _Start(compute, atlas_folder, log_level, memory)
         self._limit_s = limit_s
         self._idle: queue.Queue[_Worker | None] = queue.Queue()
         self._all: set[_Worker] = set()

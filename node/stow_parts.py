@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 
 from node.errors import StorageError
 from node.file_meta import file_meta
+from node.heads import read_head
 from node.inbox import Inbox
 from node.incoming import Incoming
 from node.status import StoreStatus
@@ -167,7 +168,7 @@ class StowPart:
             self._status = StoreStatus.OUT_OF_RESOURCES
             return self._meta
         try:
-            found = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+            found = read_head(path, _TAGS)
             is_wanted = self._request.study in {"", str(found.StudyInstanceUID)}
             is_whole = bool(found.SOPClassUID and found.SOPInstanceUID)
         # what a client sends may be broken in many ways

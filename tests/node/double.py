@@ -25,6 +25,8 @@ CRASH = "CRASH"
 HANG = "HANG"
 DEFECT = "DEFECT"
 HOLD = "HOLD"
+HUGE = "HUGE"
+QUOTE = "QUOTE"
 
 _SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 _SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -35,7 +37,7 @@ def compute(job: Job) -> Outcome:
     head = min(heads, key=lambda item: str(item.SOPInstanceUID))
     if head.get("Modality") != "CT":
         return Outcome(ending=Ending.REJECTED, code="unsupported-sop-class", reason="not a CT")
-    _misbehave(str(head.get("ProtocolName", "")), job)
+    _misbehave(str(head.get("ProtocolName", "")), job, head)
     new_uid = uid_factory(job.uid_root)
     inputs = sorted(str(item.SOPInstanceUID) for item in heads)
     for name, sop_class in (("seg.dcm", _SEG), ("sr.dcm", _SR)):
@@ -45,7 +47,7 @@ def compute(job: Job) -> Outcome:
     )
 
 
-def _misbehave(wish: str, job: Job) -> None:
+def _misbehave(wish: str, job: Job, head: Dataset) -> None:
     # beside the results, because the results of a lost attempt are removed
     mark = job.out.parent / "tried"
     if wish == CRASH or (wish == CRASH_ONCE and not mark.exists()):
@@ -53,6 +55,10 @@ def _misbehave(wish: str, job: Job) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if wish == DEFECT:
         raise EncodingError("made to fail")
+    if wish == HUGE:
+        bytearray(1 << 40)
+    if wish == QUOTE:
+        raise ValueError(f"cannot read {head.PatientName}")
     if wish == HANG:
         threading.Event().wait()
     if wish == HOLD:
