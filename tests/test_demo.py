@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from tests.peers import ENVIRONMENT, aspects_node, is_listening
+from atlases.entry import entry_of
+from atlases.folders import EMBEDDED
+from tests.peers import ENVIRONMENT, REPOSITORY, aspects_node, is_listening
 
 
 def run_demo(
@@ -73,6 +76,33 @@ def test_rejected_images_end_with_their_reason(
     assert answer.returncode == 3, answer.stdout + answer.stderr
     assert "REJECTED" in answer.stdout
     assert (tmp_path / "out/result.json").is_file()
+
+
+@pytest.mark.timeout(180)
+def test_without_shared_data_or_download_it_runs_on_the_embedded_atlas(tmp_path: Path) -> None:
+    clone = tmp_path / "clone" / "aspects-node"
+    for package in ("node", "atlases", "pipeline"):
+        shutil.copytree(
+            REPOSITORY / package, clone / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    # a proxy at which nobody listens: no packet leaves this machine
+    offline = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
+    answer = run_demo(tmp_path, PYTHONPATH=str(clone), **offline)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    name = entry_of(EMBEDDED).name
+    assert f"Atlas {name} " in answer.stdout
+    assert str(clone / "atlases" / "embedded") in answer.stdout
+    assert "this is the embedded atlas" in answer.stdout
+
+    out = tmp_path / "out"
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert result["provenance"]["atlas_name"] == name
+    assert f"Atlas {name} " in str(dcmread(out / "sr.dcm"))
+    lines = (out / "node.log").read_text(encoding="utf-8").splitlines()
+    named = [json.loads(line) for line in lines if '"atlas_version"' in line]
+    assert [(line["level"], line["atlas"], line["embedded"]) for line in named] == [
+        ("WARNING", name, True)
+    ]
 
 
 def test_without_an_atlas_it_says_what_to_run(tmp_path: Path) -> None:
