@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,6 +33,7 @@ _BATCH: Final = 256
 _GATHER_S: Final = 0.1
 """Images are sorted in batches: meanwhile the receiver has the interpreter."""
 _IDLE_S: Final = 5.0
+_AGAIN_S: Final = 1.0
 
 _ASKING: Final = 4
 _ANSWER_S: Final = 3.0
@@ -45,7 +46,7 @@ Submit = Callable[[str, int], None]
 @dataclass(frozen=True, slots=True)
 class _Stored:
     path: Path
-    association: int
+    association: int | None
     at: float
 
 
@@ -167,6 +168,7 @@ class Assembly:
         self._events: queue.Queue[_Event] = queue.Queue()
         self._watched: dict[str, _Watch] = {}
         self._open: dict[int, set[str]] = {}
+        self._unsubmitted: list[tuple[str, int]] = []
         self._stopping = threading.Event()
         self._askers = ThreadPoolExecutor(_ASKING, thread_name_prefix="count")
         self._thread = threading.Thread(target=self._run, name="assembly")
@@ -222,6 +224,7 @@ class Assembly:
             try:
                 self._take(events)
                 if running:
+                    self._hand_over()
                     self._close_quiet()
             except Exception:  # the node must go on receiving; the files are kept
                 LOG.exception("assembly_failed")
@@ -239,7 +242,9 @@ class Assembly:
     def _until_next(self) -> float:
         """Return the seconds until a series may be complete."""
         now = time.monotonic()
-        dues = (watch.due - now for watch in self._watched.values())
+        dues = [watch.due - now for watch in self._watched.values()]
+        if self._unsubmitted:
+            dues.append(_AGAIN_S)
         return max(0.0, min(dues, default=_IDLE_S))
 
     def _watch(self, key: str, at: float) -> _Watch:
@@ -251,11 +256,9 @@ class Assembly:
         return watch
 
     def _take(self, events: list[_Event]) -> None:
-        stored = [event for event in events if isinstance(event, _Stored)]
-        arrivals = self._inbox.sort(event.path for event in stored)
-        for event, arrival in zip(stored, arrivals, strict=True):
-            if arrival is not None:
-                self._note(event, arrival)
+        for stored in events:
+            if isinstance(stored, _Stored):
+                self._sort(stored)
         for other in events:
             if isinstance(other, _Closed):
                 self._weigh_again(self._open.pop(other.association, set()))
@@ -269,12 +272,26 @@ class Assembly:
                 self._watched[other.key].is_asked = False
                 self._weigh_again({other.key})
 
+    def _sort(self, event: _Stored) -> None:
+        """Sort one object; where the disk does not take it now, later."""
+        try:
+            (arrival,) = self._inbox.sort([event.path])
+        except OSError as error:
+            LOG.warning("not_sorted", extra={"file": event.path.name, "reason": error.strerror})
+            self._stopping.wait(_AGAIN_S)
+            # its association may be closed by then
+            self._events.put(replace(event, association=None))
+            return
+        if arrival is not None:
+            self._note(event, arrival)
+
     def _note(self, event: _Stored, arrival: Arrival) -> None:
         if self._ledger.is_receiving(arrival.key):
             watch = self._watch(arrival.key, event.at)
             if arrival.fresh:
                 watch.places[arrival.name] = arrival.place
-            self._open.setdefault(event.association, set()).add(arrival.key)
+            if event.association is not None:
+                self._open.setdefault(event.association, set()).add(arrival.key)
 
     def _weigh_again(self, keys: set[str]) -> None:
         for watch in (self._watched[key] for key in keys if key in self._watched):
@@ -284,7 +301,14 @@ class Assembly:
         now = time.monotonic()
         for key, watch in list(self._watched.items()):
             if watch.due <= now:
-                self._weigh(key, watch, now)
+                self._weigh_safely(key, watch, now)
+
+    def _weigh_safely(self, key: str, watch: _Watch, now: float) -> None:
+        try:
+            self._weigh(key, watch, now)
+        except OSError:
+            LOG.exception("not_completed")
+            watch.due = now + _AGAIN_S
 
     def _weigh(self, key: str, watch: _Watch, now: float) -> None:
         """Complete a quiet series, or say when to look again."""
@@ -302,8 +326,8 @@ class Assembly:
             return
         watch.due = watch.last + self._patience.wait_s(evidence, is_ct=_is_ct(record))
         if watch.due <= now:
-            del self._watched[key]
             self._complete(record, clues, evidence, now - watch.last)
+            self._watched.pop(key, None)
 
     def _fetches(self, record: SeriesRecord, watch: _Watch, clues: Clues, now: float) -> bool:
         """Have missing images fetched, once; return True while that is done."""
@@ -360,7 +384,17 @@ class Assembly:
             return
         _log_complete(record, generation, quiet_s)
         if generation.state is State.QUEUED:
-            self._submit(record.key, generation.number)
+            self._unsubmitted.append((record.key, generation.number))
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Submit complete series; where the database does not take one now, later."""
+        try:
+            while self._unsubmitted:
+                self._submit(*self._unsubmitted[0])
+                self._unsubmitted.pop(0)
+        except Exception as error:  # the engine's errors are of many kinds
+            LOG.exception("not_submitted", extra={"error": type(error).__name__})
 
     def _fix(self, record: SeriesRecord, images: list[str]) -> Generation | None:
         """Fix the list of images of the next generation."""
