@@ -12,7 +12,7 @@ from pipeline.midline import Midline, align_midline, brain_axis
 from pipeline.registration import Method, Registration, register
 
 FIRST_START: Final = "midline"
-DOUBTFUL_NCC: Final = 0.70
+DOUBTFUL_NCC: Final = 0.60
 """Under this correlation other midlines are tried."""
 POOR_NCC: Final = 0.55
 """Under this one the other age groups as well: seconds count."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
 
-from pipeline.arrays import HuArray, LabelArray
+from pipeline.arrays import HuArray, LabelArray, MaskArray
 from pipeline.atlas import AgeGroup, Atlas, AtlasSet
 from pipeline.mapping import map_labels
-from pipeline.midline import align_midline
+from pipeline.midline import Midline
 from pipeline.multi_start import register_best
 from pipeline.regions import REGION_SIDES, Level
 from pipeline.registration import Method
-from pipeline.simulated_patient import SimulatedPatient, simulate_patient
+from pipeline.simulated_patient import simulate_patient
+
+_MIDLINE_SD_DEGREES: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +71,13 @@ def score_patients(
         key = [seed, *(list(AgeGroup).index(group) for group in (anatomy, template))]
         rng = np.random.default_rng([*key, list(Level).index(level), number])
         patient = simulate_patient(source, rng)
+        # in a head the slices above and below give the midline too, but not exactly
+        midline = replace(
+            patient.midline,
+            angle_degrees=patient.midline.angle_degrees + rng.normal(0, _MIDLINE_SD_DEGREES),
+        )
         healthy, ischaemic = (
-            mean_dice(_map(patient, slice_hu, source.spacing_mm, atlas, method), patient.labels)
+            mean_dice(_map(slice_hu, patient.brain, midline, source, atlas, method), patient.labels)
             for slice_hu in (patient.healthy, patient.ischaemic)
         )
         yield PatientScore(
@@ -84,18 +92,15 @@ def score_patients(
 
 
 def _map(
-    patient: SimulatedPatient,
     slice_hu: HuArray,
-    spacing_mm: tuple[float, float],
+    brain: MaskArray,
+    midline: Midline,
+    source: Atlas,
     atlas: Atlas,
     method: Method,
 ) -> LabelArray:
-    # one slice and no skull: the midline has less to hold on to than in a head
-    midline = align_midline(slice_hu[None], patient.brain[None], spacing_mm)
-    fit = register_best(
-        slice_hu, patient.brain, spacing_mm, [atlas], midline=midline, method=method
-    )
-    return map_labels(atlas, fit.registration, patient.brain)
+    fit = register_best(slice_hu, brain, source.spacing_mm, [atlas], midline=midline, method=method)
+    return map_labels(atlas, fit.registration, brain)
 
 
 def mean_dice(labels: LabelArray, truth: LabelArray) -> float:

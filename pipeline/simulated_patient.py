@@ -16,6 +16,8 @@ from scipy import ndimage
 
 from pipeline.arrays import FloatArray, HuArray, LabelArray, MaskArray, frozen
 from pipeline.atlas import Atlas
+from pipeline.head_frame import framed_atlas
+from pipeline.midline import Midline
 from pipeline.regions import LEFT_OFFSET
 
 _CONTROL_MM: Final = 25.0
@@ -27,6 +29,7 @@ _NOISE_GRAIN_PIXELS: Final = 0.8
 _DROP_HU: Final = (4.0, 10.0)
 _LESION_EDGE_MM: Final = 1.5
 _MOST_REGIONS: Final = 6
+_FIT_EVERY: Final = 97
 _SULCUS_HU: Final = 18.0  # CSF does not become darker
 
 
@@ -41,6 +44,9 @@ class SimulatedPatient:
     brain : numpy.ndarray, shape (row, column), bool
     labels : numpy.ndarray, shape (row, column), uint8
         The true regions, 1-20.
+    midline : Midline
+        The template's, turned and shifted with the patient; the deformation
+        beyond that knows no midline.
     lesioned : tuple of int
         Labels with a drop of density, all of one side.
     drop_hu : float
@@ -50,6 +56,7 @@ class SimulatedPatient:
     ischaemic: HuArray
     brain: MaskArray
     labels: LabelArray
+    midline: Midline
     lesioned: tuple[int, ...]
     drop_hu: float
 
@@ -82,6 +89,7 @@ def simulate_patient(source: Atlas, rng: np.random.Generator) -> SimulatedPatien
         ischaemic=frozen(np.where(brain, hu - fall + noise, 0).astype(np.float32)),
         brain=frozen(brain),
         labels=frozen(labels.astype(np.uint8)),
+        midline=_true_midline(source, brain, transform),
         lesioned=lesioned,
         drop_hu=drop_hu,
     )
@@ -106,6 +114,26 @@ def _draw_transform(source: Atlas, rng: np.random.Generator) -> sitk.Transform:
     turn.SetAngle(float(np.radians(rng.uniform(-_TURN_DEGREES, _TURN_DEGREES))))
     turn.SetTranslation(rng.uniform(-_SHIFT_MM, _SHIFT_MM, 2).tolist())
     return sitk.CompositeTransform([spline, turn])
+
+
+def _true_midline(source: Atlas, brain: MaskArray, transform: sitk.Transform) -> Midline:
+    """Move the template's midline by the affine part of the patient's transform."""
+    own = framed_atlas(source).to_pixels
+    scale = np.asarray(source.spacing_mm)
+    pixels = np.argwhere(brain)[::_FIT_EVERY]
+    moved_mm = np.array(
+        [transform.TransformPoint(point[::-1].tolist())[::-1] for point in pixels * scale]
+    )
+    design = np.column_stack((pixels * scale, np.ones(len(pixels))))
+    fitted, *_ = np.linalg.lstsq(design, moved_mm, rcond=None)
+    back = np.linalg.inv(fitted[:2].T)
+    down = back @ (own[:, 0] * scale)
+    point = back @ (own[:, 2] * scale - fitted[2]) / scale
+    return Midline(
+        angle_degrees=float(np.degrees(np.arctan2(-down[1], down[0]))),
+        point=(float(point[0]), float(point[1])),
+        asymmetry=0.0,
+    )
 
 
 def _resampled(

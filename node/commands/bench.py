@@ -9,6 +9,7 @@ import click
 from node.commands.lazy import LazyGroup
 
 _COMMANDS: Final = {
+    "failures": "node.commands.bench_failures:failures",
     "patients": "node.commands.bench_patients:patients",
     "pipeline": "node.commands.bench_pipeline:pipeline",
     "receive": "node.commands.bench_receive:receive",
