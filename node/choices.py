@@ -22,6 +22,8 @@ class Choices:
     ----------
     registration : {"greedy", "ants", "affine"}
     brain : {"skull", "paper"}
+    all_slices : bool
+        Whether the regions are carried to the slices about each level.
     asymmetry_flags : bool
         Whether regions that are darker than the other side are marked for review.
     asymmetry_difference_hu, asymmetry_ratio : float
@@ -30,6 +32,7 @@ class Choices:
 
     registration: RegistrationName = "greedy"
     brain: BrainName = "skull"
+    all_slices: bool = False
     asymmetry_flags: bool = False
     asymmetry_difference_hu: float = 2.0
     asymmetry_ratio: float = 0.95

@@ -28,7 +28,11 @@ from node.objects import ALL_FILES
 from pipeline.encode.objects import ObjectKind
 from pipeline.encode.picture import png_bytes, render_levels
 from pipeline.encode.predecessor import refer_to_predecessor
-from pipeline.encode.result_json import rejection_document, result_document
+from pipeline.encode.result_json import (
+    neighbours_document,
+    rejection_document,
+    result_document,
+)
 from pipeline.errors import SeriesError, TooLargeError, UnreadableFileError
 from pipeline.header import uid as read_uid
 from pipeline.localizer.infer import load_localizer
@@ -112,6 +116,7 @@ def _parameters(job: Job) -> Parameters:
         brain_method=job.choices.brain,
         registration=Method(job.choices.registration),
         review=_review_limits(job.choices),
+        all_slices=job.choices.all_slices,
         objects=tuple(ObjectKind(name) for name in job.objects),
     )
 
@@ -158,6 +163,8 @@ def _finish(job: Job, result: Result, read_s: float) -> Outcome:
         result.provenance,
         timings_s,
     )
+    if job.choices.all_slices:
+        document["neighbours"] = neighbours_document(result.series, result.region_map.neighbours)
     _write_json(job.out / "result.json", document)
     return Outcome(
         ending=Ending.DONE,

@@ -109,6 +109,7 @@ class NodeConfig(BaseSettings):
     min_free_disk: Annotated[int, Field(ge=0)] = 2 << 30
     registration: RegistrationName = "greedy"
     brain: BrainName = "skull"
+    all_slices: bool = False
     asymmetry_flags: bool = False
     asymmetry_difference_hu: Annotated[float, Field(ge=0)] = 2.0
     asymmetry_ratio: Annotated[float, Field(gt=0, le=1)] = 0.95
@@ -179,6 +180,7 @@ class NodeConfig(BaseSettings):
         return Choices(
             registration=self.registration,
             brain=self.brain,
+            all_slices=self.all_slices,
             asymmetry_flags=self.asymmetry_flags,
             asymmetry_difference_hu=self.asymmetry_difference_hu,
             asymmetry_ratio=self.asymmetry_ratio,

@@ -51,9 +51,17 @@ class LevelMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RegionMap:
-    """The regions on both levels."""
+    """The regions on both levels, and on their neighbours where asked for.
+
+    Attributes
+    ----------
+    levels : mapping of Level to LevelMap
+    neighbours : tuple of LevelMap
+        The regions carried to other slices.
+    """
 
     levels: Mapping[Level, LevelMap]
+    neighbours: tuple[LevelMap, ...] = ()
 
 
 def map_labels(atlas: Atlas, registration: Registration, brain: MaskArray) -> LabelArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,7 +14,8 @@ import numpy as np
 from pydicom import Dataset
 
 from pipeline.age import patient_age_years
-from pipeline.arrays import HuArray, MaskArray
+from pipeline.all_slices import ALL_SLICES, carry, reachable
+from pipeline.arrays import FloatArray, HuArray, MaskArray
 from pipeline.atlas import AgeChoice, Atlas, AtlasSet
 from pipeline.brain import ALGORITHMS as BRAIN_ALGORITHMS
 from pipeline.brain import BrainMethod, extract_brain
@@ -60,6 +61,8 @@ class Parameters:
     registration : Method
     review : ReviewLimits or None
         Mark regions that differ from the other side by more; none by default.
+    all_slices : bool
+        Carry the regions to the slices about each level, too.
     objects : tuple of ObjectKind
         What to encode.
     """
@@ -69,6 +72,7 @@ class Parameters:
     brain_method: BrainMethod = "skull"
     registration: Method = Method.GREEDY
     review: ReviewLimits | None = None
+    all_slices: bool = False
     objects: tuple[ObjectKind, ...] = objects.DEFAULT
 
 
@@ -198,6 +202,7 @@ def run(
         # where the atlas of the patient's age fits poorly, another may have taken its place
         atlases = {level: fit.atlas for level, fit in fits.items()}
         registrations = {level: fit.registration for level, fit in fits.items()}
+    carried = _neighbours(head, levels, fits, parameters, watch)
     with watch.time("mapping"):
         region_map = RegionMap(
             levels={
@@ -205,7 +210,8 @@ def run(
                     head, atlases[level], levels.get(level).index, slabs[level], registration
                 )
                 for level, registration in registrations.items()
-            }
+            },
+            neighbours=carried,
         )
         measurements = measure(volume, region_map, atlases, limits=parameters.review)
         quality = judge(
@@ -274,14 +280,19 @@ def _levels(head: _Head, tools: Tools, atlases: dict[Level, Atlas]) -> AspectsLe
 
 
 def _check_brain(head: _Head, levels: AspectsLevels) -> None:
-    row_mm, column_mm = head.volume.pixel_spacing_mm
+    sections_mm2 = _sections_mm2(head)
     for level in Level:
         index = levels.get(level).index
-        if head.brain[index].sum() * row_mm * column_mm < _MIN_SECTION_MM2:
+        if sections_mm2[index] < _MIN_SECTION_MM2:
             raise CoverageError(
                 f"series {head.series.series_instance_uid}: there is hardly any brain on slice "
                 f"{index} (0-based), chosen as the {level} level. Choose another."
             )
+
+
+def _sections_mm2(head: _Head) -> FloatArray:
+    row_mm, column_mm = head.volume.pixel_spacing_mm
+    return np.asarray(head.brain.sum(axis=(1, 2)) * row_mm * column_mm, dtype=float)
 
 
 def _register(
@@ -311,6 +322,40 @@ def _map(
         tissue=tissue,
         dense=dense,
     )
+
+
+def _neighbours(
+    head: _Head,
+    levels: AspectsLevels,
+    fits: Mapping[Level, BestFit],
+    parameters: Parameters,
+    watch: _Stopwatch,
+) -> tuple[LevelMap, ...]:
+    """Carry the regions to the slices about each level, where asked for."""
+    if not parameters.all_slices:
+        return ()
+    with watch.time("neighbours"):
+        return tuple(
+            one
+            for level, fit in fits.items()
+            for one in _about(head, levels, level, fit, parameters.registration)
+        )
+
+
+def _about(
+    head: _Head, levels: AspectsLevels, level: Level, fit: BestFit, method: Method
+) -> Iterator[LevelMap]:
+    volume, index = head.volume, levels.get(level).index
+    (other,) = (levels.get(item).index for item in Level if item is not level)
+    carried = carry(
+        fit.registration,
+        volume.distances_mm,
+        index,
+        reachable(volume.distances_mm, _sections_mm2(head) >= _MIN_SECTION_MM2, index, other),
+        lambda place: _register(head, [fit.atlas], place, slab(volume, place), method).registration,
+    )
+    for place, registration in carried.items():
+        yield _map(head, fit.atlas, place, slab(volume, place), registration)
 
 
 def _head_numbers(head: _Head, levels: AspectsLevels) -> HeadNumbers:
@@ -352,6 +397,7 @@ def _provenance(
         algorithms=(
             *_level_algorithms(tools, levels),
             BRAIN_ALGORITHMS[parameters.brain_method],
+            *((ALL_SLICES,) if parameters.all_slices else ()),
             *(() if parameters.review is None else (review_algorithm(parameters.review),)),
             _registration_algorithm(parameters.registration, fits),
         ),

@@ -92,6 +92,11 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     help="How the brain is masked; paper is the paper's way.",
 )
 @click.option(
+    "--all-slices",
+    is_flag=True,
+    help="Carry the regions to the slices about each level, too.",
+)
+@click.option(
     "--asymmetry-flags",
     is_flag=True,
     help="Mark regions that are darker than the other side, for review.",
@@ -116,6 +121,7 @@ def process(
     levels: tuple[int, int] | None,
     registration: RegistrationName,
     brain: BrainName,
+    all_slices: bool,
     asymmetry_flags: bool,
     atlas: str | None,
     data: Path | None,
@@ -140,7 +146,10 @@ def process(
                 levels=levels,
                 objects=objects,
                 choices=Choices(
-                    registration=registration, brain=brain, asymmetry_flags=asymmetry_flags
+                    registration=registration,
+                    brain=brain,
+                    all_slices=all_slices,
+                    asymmetry_flags=asymmetry_flags,
                 ),
             )
         )

@@ -100,7 +100,7 @@ class EncodeSettings:
     sc_series_number, gsps_series_number, ko_series_number, pdf_series_number : int
     tissue_series_number : int
         Of the second SEG, with tissue only.
-    all_slices : bool
+    empty_frames : bool
         The SEG gets a frame for each segment on every slice, empty ones too,
         for viewers that misplace sparse ones.
     seg_kind : SegKind
@@ -115,7 +115,7 @@ class EncodeSettings:
     ko_series_number: int = 9305
     pdf_series_number: int = 9306
     tissue_series_number: int = 9307
-    all_slices: bool = False
+    empty_frames: bool = False
     seg_kind: SegKind = SegKind.REGIONS
     sr_class: SrClass = SrClass.COMPREHENSIVE_3D
 

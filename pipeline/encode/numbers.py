@@ -93,19 +93,18 @@ def region_numbers(item: RegionMeasurement) -> list[Number]:
         Number(name=codes.NOISE, value=item.noise_hu, unit=codes.HU),
         Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU, **tissue),
         Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE, **tissue),
-        *_corrected(item, tissue),
+        *_corrected(item),
     ]
 
 
-def _corrected(item: RegionMeasurement, tissue: dict[str, Any]) -> list[Number]:
+def _corrected(item: RegionMeasurement) -> list[Number]:
     found = item.comparison
-    interval = (None, None) if found is None else found.interval_hu or (None, None)
+    low, high = (None, None) if found is None else found.interval_hu or (None, None)
     difference = None if found is None else found.corrected_difference_hu
     ratio = None if found is None else found.corrected_ratio
-    hu = {"unit": codes.HU, **tissue}
     return [
-        Number(name=codes.CORRECTED_DIFFERENCE, value=difference, **hu),
-        Number(name=codes.CORRECTED_DIFFERENCE_LOW, value=interval[0], **hu),
-        Number(name=codes.CORRECTED_DIFFERENCE_HIGH, value=interval[1], **hu),
-        Number(name=codes.CORRECTED_RATIO, value=ratio, unit=codes.ONE, **tissue),
+        Number(name=codes.CORRECTED_DIFFERENCE, value=difference, unit=codes.HU),
+        Number(name=codes.CORRECTED_DIFFERENCE_LOW, value=low, unit=codes.HU),
+        Number(name=codes.CORRECTED_DIFFERENCE_HIGH, value=high, unit=codes.HU),
+        Number(name=codes.CORRECTED_RATIO, value=ratio, unit=codes.ONE),
     ]

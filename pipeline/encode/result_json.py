@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.levels import AspectsLevels, LevelChoice
+from pipeline.mapping import LevelMap
 from pipeline.measure import RegionMeasurement
 from pipeline.provenance import Provenance
 from pipeline.quality import Quality
@@ -100,6 +101,17 @@ def result_document(
     }
 
 
+def neighbours_document(series: CtSeries, neighbours: Sequence[LevelMap]) -> list[dict[str, Any]]:
+    """Return the slices to which the regions were carried, as values that JSON can hold.
+
+    Parameters
+    ----------
+    series : CtSeries
+    neighbours : sequence of LevelMap
+    """
+    return [_neighbour(series, item) for item in neighbours]
+
+
 def rejection_document(code: str, reason: str, series_instance_uid: str | None) -> dict[str, Any]:
     """Return the document of a series that cannot be mapped.
 
@@ -132,6 +144,16 @@ def _level(series: CtSeries, choice: LevelChoice) -> dict[str, Any]:
         "runner_up_index": None if choice.runner_up_index is None else int(choice.runner_up_index),
         "margin": _number(choice.margin),
         "position_mm": [round(float(value), 3) for value in series.positions_mm[choice.index]],
+    }
+
+
+def _neighbour(series: CtSeries, item: LevelMap) -> dict[str, Any]:
+    numbers, counts = np.unique(item.labels[item.labels > 0], return_counts=True)
+    return {
+        "index": int(item.slice_index),
+        "sop_instance_uid": str(series.sop_instance_uids[item.slice_index]),
+        "level": str(item.level),
+        "n": {str(number): int(n) for number, n in zip(numbers, counts, strict=True)},
     }
 
 

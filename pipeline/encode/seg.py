@@ -67,6 +67,7 @@ _WORDS: Final = {
         suffix=" tissue",
     ),
 }
+_CARRIED: Final = " and near them"
 _SIDE_WORDS: Final = {Side.RIGHT: "Right", Side.LEFT: "Left"}
 _UNIFORM: Final = 0.01
 
@@ -123,12 +124,12 @@ def build_seg(
     parts = (
         *identity(series, provenance),
         _labels_digest(levels),
-        str(settings.all_slices),
+        str(settings.empty_frames),
         *((kind,) if kind is SegKind.TISSUE else ()),
     )
     # the same region has the same tracking UID in both encodings
     own = (*parts, kind) if kind is SegKind.LABELMAP else parts
-    slices = range(len(series)) if settings.all_slices else [item.slice_index for item in levels]
+    slices = range(len(series)) if settings.empty_frames else [item.slice_index for item in levels]
     seg: Dataset = HighdicomSegmentation(
         source_images=headers,
         pixel_array=_label_planes(series, levels, slices),
@@ -143,13 +144,13 @@ def build_seg(
         series_number=_series_number(settings),
         series_description=words.series,
         content_label=words.label,
-        content_description=words.description,
+        content_description=words.description + (_CARRIED if region_map.neighbours else ""),
         content_creator_name="aspects-node^",
         plane_positions=[
             PlanePositionSequence("PATIENT", headers[index].ImagePositionPatient)
             for index in slices
         ],
-        omit_empty_frames=not settings.all_slices,
+        omit_empty_frames=not settings.empty_frames,
         contributing_equipment=contributing_equipment(provenance, settings, new_uid),
         **sop_arguments(provenance, settings, moment),
     )
@@ -168,7 +169,8 @@ def _series_number(settings: EncodeSettings) -> int:
 
 def _checked_levels(series: CtSeries, region_map: RegionMap) -> list[LevelMap]:
     name = f"series {series.series_instance_uid}"
-    levels = sorted(region_map.levels.values(), key=lambda item: item.slice_index)
+    maps = (*region_map.levels.values(), *region_map.neighbours)
+    levels = sorted(maps, key=lambda item: item.slice_index)
     if len({item.slice_index for item in levels}) < len(levels):
         raise EncodingError(f"{name}: both levels lie on one slice")
     for item in levels:

@@ -150,7 +150,7 @@ def build_sr(  # noqa: PLR0913 - the report draws on every stage
             sources,
             levels,
             _observer(settings, provenance, new_uid),
-            review_sentences(measurements),
+            (*review_sentences(measurements), *_carried_sentences(sources, levels)),
         ),
         series_instance_uid=new_uid("sr-series", *parts),
         sop_instance_uid=new_uid("sr-instance", *parts),
@@ -198,6 +198,20 @@ def _report(
     notes.ContentSequence.extend([_text(sentence) for sentence in (*READING_NOTES, *more_notes)])
     report[0].ContentSequence.append(notes)
     return report
+
+
+def _carried_sentences(sources: _Sources, levels: AspectsLevels) -> tuple[str, ...]:
+    """Say on how many other slices the SEG shows regions; nothing where on none."""
+    frames = sources.seg.PerFrameFunctionalGroupsSequence
+    shown = {
+        source_of_frame(frame)
+        for frame, plane in zip(frames, sources.planes, strict=True)
+        if plane.any()
+    }
+    more = len(shown - {levels.get(level).sop_instance_uid for level in Level})
+    if not more:
+        return ()
+    return (f"The regions are carried to {more} more slices; measured on the two levels alone.",)
 
 
 def _procedures(header: Dataset) -> list[CodedConcept]:

@@ -167,6 +167,7 @@ def test_choices_of_the_method_are_read() -> None:
     values: dict[str, Any] = {
         "registration": "ants",
         "brain": "paper",
+        "all_slices": True,
         "asymmetry_flags": True,
         "asymmetry_difference_hu": 3.0,
         "asymmetry_ratio": 0.9,

@@ -85,12 +85,12 @@ def expected_labels(series: CtSeries, mapped: RegionMap) -> LabelArray:
     return labels
 
 
-@pytest.mark.parametrize("all_slices", [False, True])
+@pytest.mark.parametrize("empty_frames", [False, True])
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_every_voxel_lies_on_its_image(name: str, all_slices: bool) -> None:
+def test_every_voxel_lies_on_its_image(name: str, empty_frames: bool) -> None:
     series = ct_series(**GEOMETRIES[name])
     mapped = region_map(series)
-    seg = reread(make_seg(series, mapped, settings=EncodeSettings(all_slices=all_slices)))
+    seg = reread(make_seg(series, mapped, settings=EncodeSettings(empty_frames=empty_frames)))
     assert np.array_equal(painted_by_frame(seg, series), expected_labels(series, mapped))
     shared = seg.SharedFunctionalGroupsSequence[0]
     orientation = shared.PlaneOrientationSequence[0].ImageOrientationPatient
@@ -329,7 +329,7 @@ def test_uids_follow_what_made_the_result() -> None:
         make_seg(series, made_by=provenance(atlas_sha256="11" * 32)),
         make_seg(series, made_by=provenance(age_group="70-89")),
         make_seg(series, region_map(series, without=(4,))),
-        make_seg(series, settings=EncodeSettings(all_slices=True)),
+        make_seg(series, settings=EncodeSettings(empty_frames=True)),
     ]
     assert len({seg.SOPInstanceUID for seg in [plain, *others]}) == 7
     assert len({seg.SeriesInstanceUID for seg in [plain, *others]}) == 7
