@@ -19,6 +19,7 @@ STATES: Final = {
     "SUPERSEDED": "superseded",
     "WAITING": "waiting",
     "DELIVERED": "delivered",
+    "PARTLY": "partly delivered",
     "ASKED": "asked",
     "COMMITTED": "kept",
 }

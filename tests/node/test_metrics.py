@@ -154,3 +154,14 @@ def test_promtool_accepts_rules_and_metrics(metrics: Metrics) -> None:
             [promtool, *arguments], input=metrics.text(), capture_output=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_operations_explain_every_metric(ledger: Ledger, metrics: Metrics) -> None:
+    text = (REPOSITORY / "deploy/OPERATIONS.md").read_text()
+    said = set(re.findall(r"^\| `(aspects_node_\w+)` \|", text, re.MULTILINE))
+    there = {
+        item.name + ("_total" if item.type == "counter" else "")
+        for item in text_string_to_metric_families(metrics.text().decode())
+        if not item.name.endswith("_created")
+    }
+    assert said == there
