@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from atlases.errors import AtlasError
 from atlases.folders import default_data_folder, find_atlas
+from node.choices import BRAINS, DEFAULT_CHOICES, REGISTRATIONS, BrainName, RegistrationName
 from node.commands.shared import fail
 from node.compute import load_tools
 from node.evaluation.cases import THE_READER, Case, read_cases
@@ -29,6 +30,7 @@ from node.evaluation.report import write_report
 from node.evaluation.summary import Summary, summarise_cases
 from pipeline.errors import SeriesError
 from pipeline.localizer.infer import WeightsError
+from pipeline.registration import Method
 
 _METHODS: Final = {"given": (GIVEN,), "found": (FOUND,), "both": (GIVEN, FOUND)}
 _LIBRARIES: Final = ("SimpleITK", "surface-distance", "scipy", "statsmodels", "numpy")
@@ -67,7 +69,24 @@ _Item = TypeVar("_Item")
     help="Cases to show in the report, from the worst to the best.",
 )
 @click.option("--seed", type=int, default=281, show_default=True, help="Of the bootstrap.")
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
+@click.option(
+    "--registration",
+    type=click.Choice(REGISTRATIONS),
+    default=DEFAULT_CHOICES.registration,
+    show_default=True,
+    help="How the atlas is laid on the slices; ants is the paper's way.",
+)
+@click.option(
+    "--brain",
+    type=click.Choice(BRAINS),
+    default=DEFAULT_CHOICES.brain,
+    show_default=True,
+    help="How the brain is masked; paper is the paper's way.",
+)
+@click.option(
+    "--atlas",
+    help="Name of an atlas set; aspects-281 where it is installed, else the embedded one.",
+)
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
 )
@@ -80,7 +99,9 @@ def evaluate(
     by_age: bool,
     pictures: int,
     seed: int,
-    atlas: str,
+    registration: RegistrationName,
+    brain: BrainName,
+    atlas: str | None,
     data: Path | None,
 ) -> None:
     """Compare the method with the regions and levels that people drew.
@@ -99,13 +120,15 @@ def evaluate(
             else load_tools(find_atlas(atlas, data or default_data_folder())),
             methods=(TAKEN,) if predictions else _METHODS[levels],
             by_age=by_age,
+            registration=Method(registration),
+            brain=brain,
             maps=out / "maps",
         )
         _check(found, settings)
         measured = [measure_case(case, settings) for case in _tracked(found, "cases")]
     except (CaseError, AtlasError, WeightsError) as error:
         fail(f"error: {error}")
-    told = _told(settings, predictions, atlas, levels, seed)
+    told = _told(settings, levels, seed)
     summary = summarise_cases(measured, settings, seed)
     try:
         content = _write(out, measured, summary, told, pictures)
@@ -135,11 +158,14 @@ def _check(cases: Sequence[Case], settings: Settings) -> None:
             settings.source.read(head)
 
 
-def _told(
-    settings: Settings, predictions: Path | None, atlas: str, levels: str, seed: int
-) -> dict[str, str]:
+def _told(settings: Settings, levels: str, seed: int) -> dict[str, str]:
     """Return what the report says about how it was made."""
-    source = "results in a folder" if predictions else f"atlas set {atlas}, levels: {levels}"
+    if isinstance(settings.source, Predictions):
+        source = "results in a folder"
+    else:
+        atlas = settings.source.atlases
+        source = f"atlas set {atlas.name} {atlas.version}; registration {settings.registration}; "
+        source += f"brain {settings.brain}; levels: {levels}"
     return {
         "version": version("aspects-node"),
         "method": source,

@@ -15,12 +15,14 @@ from node.evaluation.heads import Head, open_head
 from node.evaluation.predict import FOUND, GIVEN, Predictions, map_head, write_maps
 from pipeline.arrays import HuArray, LabelArray, MaskArray
 from pipeline.atlas import AgeGroup
+from pipeline.brain import BrainMethod
 from pipeline.errors import SeriesError
 from pipeline.evaluation.overlap import score_reading
 from pipeline.evaluation.reading import Reading
 from pipeline.evaluation.tables import Comparison
 from pipeline.localizer.evaluate import Finding
 from pipeline.regions import Level
+from pipeline.registration import Method
 from pipeline.run import Parameters, Tools
 from pipeline.volume import slab, to_volume
 
@@ -44,6 +46,8 @@ class Settings:
         `GIVEN`, `FOUND`, or both; `TAKEN` alone where the maps are there.
     by_age : bool
         Map each case with the atlas of each age group, too.
+    registration : Method
+    brain : {"skull", "paper"}
     maps : Path or None
         Where to keep the maps.
     """
@@ -52,6 +56,8 @@ class Settings:
     source: Tools | Predictions
     methods: tuple[str, ...] = (GIVEN, FOUND)
     by_age: bool = False
+    registration: Method = Method.GREEDY
+    brain: BrainMethod = "skull"
     maps: Path | None = None
 
 
@@ -211,7 +217,13 @@ class _Bench:
 
     def _parameters(self, levels: Slices) -> Parameters:
         both = (levels[Level.GANGLIONIC], levels[Level.SUPRAGANGLIONIC]) if levels else None
-        return Parameters(age_years=self._head.case.years, levels=both, objects=())
+        return Parameters(
+            age_years=self._head.case.years,
+            levels=both,
+            registration=self._settings.registration,
+            brain_method=self._settings.brain,
+            objects=(),
+        )
 
     def _compared(
         self, reading: Reading, reference: Reading, *, by_person: bool = False

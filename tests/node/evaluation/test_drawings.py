@@ -15,6 +15,7 @@ from node.evaluation.heads import open_head
 from node.evaluation.nifti import nifti_datasets
 from pipeline.arrays import LabelArray
 from pipeline.encode.common import EncodeSettings, SegKind
+from pipeline.encode.seg import build_seg
 from pipeline.evaluation.reading import Reading
 from pipeline.regions import LEFT_OFFSET, Level
 from pipeline.series import load_series
@@ -34,7 +35,6 @@ from tests.pipeline.encode.builders import (
     GEOMETRIES,
     NEW_UID,
     NOW,
-    build_seg,
     ct_series,
     region_map,
 )

@@ -39,7 +39,7 @@ METHOD_MM = COLUMNS_OFF * 1.65
 METHOD = "predictions"
 
 
-def evaluate(*arguments: str | Path) -> Result:
+def evaluate(*arguments: str | int | Path) -> Result:
     return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
 
 
