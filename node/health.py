@@ -244,7 +244,8 @@ class Watchdog:
         now = now_s()
         found = readiness(
             self._config,
-            self._ledger.survey(survey),
+            # under the lock the list alone is copied: nobody who receives has to wait
+            survey(self._ledger.survey(tuple)),
             now=now,
             started=self._started,
             free_disk=shutil.disk_usage(self._incoming).free,

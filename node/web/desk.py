@@ -180,10 +180,3 @@ class Desk:
     def weights(self) -> dict[str, str]:
         """SHA-256 of each file of weights, as its model card names it."""
         return listed_weights()
-
-    def counts(self) -> dict[State, int]:
-        """Return how many series are in each state."""
-        found: dict[State, int] = dict.fromkeys(State, 0)
-        for record in self.ledger.survey(tuple):
-            found[record.state] += 1
-        return found

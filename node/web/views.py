@@ -26,6 +26,10 @@ GROUPS: Final[dict[str, frozenset[State]]] = {
 }
 """What the worklist can be narrowed to."""
 
+_GROUPS_OF: Final = {
+    state: tuple(name for name, states in GROUPS.items() if state in states) for state in State
+}
+
 ACTIONS: Final = ("retry", "resend", "reprocess", "cancel")
 
 _AT_END: Final = frozenset({State.DONE, State.REJECTED, State.FAILED})
@@ -89,6 +93,7 @@ class SeriesView(Row):
     sop_classes: list[str]
     evidence: str
     missing: str
+    suitability: str
     chosen_levels: tuple[int, int] | None
     timings_s: dict[str, float]
     generations: list[int]
@@ -130,10 +135,12 @@ def list_series(records: Iterable[SeriesRecord], selection: Selection) -> Page:
     """Return one page of the worklist."""
     found: list[SeriesRecord] = []
     counts = dict.fromkeys(GROUPS, 0)
+    text = selection.text.strip().lower()
     for record in records:
-        for name, states in GROUPS.items():
-            counts[name] += record.state in states
-        if record.state in GROUPS[selection.group] and _is_meant(record, selection.text):
+        state = record.state
+        for name in _GROUPS_OF[state]:
+            counts[name] += 1
+        if state in GROUPS[selection.group] and (not text or _is_meant(record, text)):
             found.append(record)
     found.sort(key=lambda record: (-record.first_received, record.key))
     part = found[selection.first : selection.first + selection.count]
@@ -146,9 +153,8 @@ def list_series(records: Iterable[SeriesRecord], selection: Selection) -> Page:
 
 
 def _is_meant(record: SeriesRecord, text: str) -> bool:
-    text = text.strip().lower()
     places = (record.series_uid, record.study_uid, record.calling_ae.lower(), record.key)
-    return not text or any(text in place for place in places)
+    return any(text in place for place in places)
 
 
 def row_of(record: SeriesRecord) -> Row:
@@ -220,6 +226,7 @@ def view_of(record: SeriesRecord, number: int | None = None) -> SeriesView:
         sop_classes=record.sop_classes,
         evidence=shown.evidence if shown else "",
         missing=shown.missing if shown else "",
+        suitability=shown.suitability if shown else "",
         chosen_levels=shown.levels if shown else None,
         timings_s=shown.timings_s if shown else {},
         generations=[item.number for item in record.generations],
