@@ -19,8 +19,9 @@ LOG = logging.getLogger(__name__)
 
 FIELDS: Final = frozenset(
     {
-        "ae_title", "attempt", "bytes", "code", "destination", "ending", "error", "evidence",
-        "file", "generation", "host", "images", "missing", "objects", "peer", "pid", "port",
+        "ae_title", "atlas", "atlas_version", "attempt", "bytes", "code", "destination",
+        "embedded", "ending", "error", "evidence", "file", "generation", "host", "images",
+        "missing", "objects", "peer", "pid", "port",
         "quality", "reason", "seconds", "seconds_since_last_image", "series", "state", "status",
         "timings_s", "transaction", "transfer_syntax", "version",
     }

@@ -101,7 +101,7 @@ def test_without_shared_data_or_download_it_runs_on_the_embedded_atlas(tmp_path:
     lines = (out / "node.log").read_text(encoding="utf-8").splitlines()
     named = [json.loads(line) for line in lines if '"atlas_version"' in line]
     assert [(line["level"], line["atlas"], line["embedded"]) for line in named] == [
-        ("WARNING", name, True)
+        ("warning", name, True)
     ]
 
 

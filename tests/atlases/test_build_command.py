@@ -24,6 +24,8 @@ from pipeline.phantom import Phantom
 from pipeline.regions import LEFT_OFFSET, Level, at_level
 from tests.pipeline.heads import datasets, phantom, save
 
+pytestmark = pytest.mark.timeout(240)
+
 QUICK = ("--iterations", "1", "--grid-mm", "1", "--jobs", "1")
 
 

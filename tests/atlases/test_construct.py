@@ -27,6 +27,8 @@ from pipeline.registration_grid import grid_index, grid_points
 from pipeline.registration_pairs import Engine, Upright, register_pair
 from tests.atlases.simulated_cohort import GRID_MM, SimulatedCohort, simulate
 
+pytestmark = pytest.mark.timeout(240)
+
 STEPS: list[int] = []
 
 
