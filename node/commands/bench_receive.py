@@ -209,7 +209,8 @@ def _node(folder: Path, atlas_folder: Path) -> Iterator[_Server | None]:
         f"atlas_folder = {json.dumps(str(atlas_folder))}\n"
         "accept_unknown_callers = true\nmin_free_disk = 0\n"
         # nothing is computed meanwhile
-        "quiet_time_s = 3600\nincomplete_quiet_time_s = 3600\nlongest_quiet_time_s = 3600\n",
+        "quiet_time_s = 3600\nincomplete_quiet_time_s = 3600\nlongest_quiet_time_s = 3600\n"
+        "[web]\nenabled = false\n",
         encoding="utf-8",
     )
     command = Path(sys.executable).with_name("aspects-node")

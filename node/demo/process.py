@@ -146,6 +146,9 @@ data_folder = {json.dumps(str(data))}
 atlas_folder = {json.dumps(str(atlas_folder))}
 min_free_disk = 0
 
+[web]
+enabled = false
+
 [[peers]]
 name = "pacs"
 ae_title = "{PEER_AE}"
