@@ -185,15 +185,16 @@ def _sent(record: SeriesRecord, before: Generation | None, after: Generation) ->
         was = None if earlier is None else earlier.state
         if delivery.state is was or delivery.state not in {
             DeliveryState.DELIVERED,
+            DeliveryState.PARTLY,
             DeliveryState.FAILED,
         }:
             continue
-        is_sent = delivery.state is DeliveryState.DELIVERED
+        is_sent = delivery.state is not DeliveryState.FAILED
         yield Happened(
             what="sent",
             destination=name,
             study_uid=record.study_uid,
             series_uid=record.series_uid,
             outcome=Outcome.SUCCESS if is_sent else Outcome.SERIOUS_FAILURE,
-            detail=", ".join(delivery.statuses) if is_sent else delivery.reason,
+            detail=", ".join(delivery.stored) if is_sent else delivery.reason,
         )

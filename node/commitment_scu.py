@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 
 _SUCCESS: Final = 0x0000
 _INVALID_OBJECT_INSTANCE: Final = 0x0117
+_ARRIVED: Final = frozenset({DeliveryState.DELIVERED, DeliveryState.PARTLY})
 
 
 @dataclass(slots=True)
@@ -91,12 +92,12 @@ class CommitmentScu:
         with self.ledger.change(key) as record:
             delivery = record.generation(number).deliveries[destination]
             before = delivery.commitment or Commitment(transaction="")
-            if delivery.state is not DeliveryState.DELIVERED or before.is_over:
+            if delivery.state not in _ARRIVED or before.is_over:
                 return None
             if before.attempts < self.config.delivery.commit_attempts:
                 attempts = before.attempts + 1
                 delivery.commitment = Commitment(transaction=transaction, attempts=attempts)
-                return list(delivery.statuses)
+                return delivery.stored
             delivery.commitment = before.model_copy(update={"state": CommitState.FAILED})
         # said once it is on disk
         LOG.error("not_committed", extra={"series": record.series_uid, "destination": destination})

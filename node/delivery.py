@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 from node import scu, stow
 from node.config import Delivery, NodeConfig
-from node.errors import ConfigError, PeerError
+from node.errors import ConfigError, ContextRefusedError, PeerError
 from node.objects import DEFAULT_OBJECTS, plans
-from node.state import DeliveryState, Ledger, SeriesRecord, State, now_s, state_after
-from node.status import is_stored
+from node.state import (
+    DeliveryRecord,
+    DeliveryState,
+    Ledger,
+    SeriesRecord,
+    State,
+    now_s,
+    state_after,
+)
+from node.status import SOP_CLASS_NOT_SUPPORTED
 
 LOG = logging.getLogger(__name__)
 
@@ -78,6 +86,11 @@ class Deliverer:
             return None
         try:
             self._send(key, number, destination, waiting)
+        except ContextRefusedError as error:
+            if not self._has_some(key, number, destination):
+                return self._failed(key, number, destination, (error.code, str(error)))
+            # it took the others, on another association
+            self._note_refused(key, number, destination, waiting[0])
         except (PeerError, ConfigError) as error:
             return self._failed(key, number, destination, (error.code, str(error)))
         except Exception as error:  # a defect must not end the delivery for ever
@@ -112,9 +125,17 @@ class Deliverer:
                 return None
             delivery.attempts += 1
             delivery.begun, delivery.next_attempt = now_s(), None
-            stored = {name for name, status in delivery.statuses.items() if is_stored(status)}
             choices = self._choices(destination, generation.objects)
-            return [[name for name in names if name not in stored] for names in choices]
+            return [[name for name in names if name not in delivery.stored] for names in choices]
+
+    def _has_some(self, key: str, number: int, destination: str) -> bool:
+        record = self.ledger.get(key)
+        return record is not None and bool(record.generation(number).deliveries[destination].stored)
+
+    def _note_refused(self, key: str, number: int, destination: str, names: list[str]) -> None:
+        with self.ledger.change(key) as record:
+            delivery = record.generation(number).deliveries[destination]
+            delivery.statuses.update(dict.fromkeys(names, SOP_CLASS_NOT_SUPPORTED))
 
     def _choices(self, destination: str, made: list[str]) -> list[list[str]]:
         """Return the plans for a destination, of what was made."""
@@ -161,20 +182,32 @@ class Deliverer:
         with self.ledger.change(key) as record:
             generation = record.generation(number)
             delivery = generation.deliveries[destination]
-            delivery.state = DeliveryState.DELIVERED
-            delivery.code = delivery.reason = ""
+            choices = self._choices(destination, generation.objects)
+            delivery.state, delivery.code, delivery.reason = _ended(delivery, choices)
             generation.state = state_after(list(generation.deliveries.values()))
         LOG.info(
-            "delivered",
+            "delivered" if delivery.state is DeliveryState.DELIVERED else "delivered_partly",
             extra={
                 "series": record.series_uid,
                 "generation": number,
                 "destination": destination,
                 "attempt": delivery.attempts,
-                "objects": list(delivery.statuses),
+                "objects": delivery.stored,
+                "reason": delivery.reason,
                 "seconds_since_last_image": round(now_s() - generation.last_received, 3),
             },
         )
+
+
+def _ended(delivery: DeliveryRecord, choices: list[list[str]]) -> tuple[DeliveryState, str, str]:
+    """Return state, code and reason of a delivery of which nothing more is to be sent."""
+    missing = min(
+        ([name for name in names if name not in delivery.stored] for names in choices), key=len
+    )
+    if not missing:
+        return DeliveryState.DELIVERED, "", ""
+    reason = f"the destination does not take the SOP class of {', '.join(missing)}"
+    return DeliveryState.PARTLY, "sop-class-refused", reason
 
 
 def _has_newer_results(record: SeriesRecord, number: int) -> bool:

@@ -27,7 +27,6 @@ from pynetdicom.sop_class import (
 )
 
 from node.config import NodeConfig
-from node.peer import Peer
 from node.errors import (
     AssociationAbortedError,
     AssociationRejectedError,
@@ -36,8 +35,14 @@ from node.errors import (
     PeerTimeoutError,
     StoreRefusedError,
 )
+from node.peer import Peer
 from node.presentation import proposed_contexts
-from node.status import is_stored, meaning_of
+from node.status import (
+    SOP_CLASS_NOT_SUPPORTED,
+    is_refused_for_good,
+    is_stored,
+    meaning_of,
+)
 from node.tls import client_context
 
 LOG = logging.getLogger(__name__)
@@ -185,7 +190,8 @@ def send(
     """Send objects in one association, in order; stop at the first refusal.
 
     All choices are proposed; sent is the one of which the peer refuses fewest
-    SOP classes, and of equals the first.
+    SOP classes, and of equals the first. What it refuses for its SOP class, for
+    which there is nothing else to send, is passed over.
 
     Parameters
     ----------
@@ -199,7 +205,7 @@ def send(
     Raises
     ------
     PeerError
-        Not all were stored.
+        Not all were stored, and the peer may take them later.
     """
     datasets = {path: dcmread(path) for path in dict.fromkeys(chain.from_iterable(choices))}
     contexts = proposed_contexts(str(dataset.SOPClassUID) for dataset in datasets.values())
@@ -211,7 +217,10 @@ def send(
             names = [path.name for path in files]
             LOG.info("fallback", extra={"destination": peer.name, "objects": names})
         for path in files:
-            _store(association, peer, path.name, datasets[path], on_object)
+            if path in refused:
+                on_object(path.name, SOP_CLASS_NOT_SUPPORTED)
+            else:
+                _store(association, peer, path.name, datasets[path], on_object)
 
 
 def _store(association: Any, peer: Peer, name: str, dataset: Dataset, on_object: OnObject) -> None:
@@ -225,7 +234,7 @@ def _store(association: Any, peer: Peer, name: str, dataset: Dataset, on_object:
         raise AssociationAbortedError(f"{peer.name} gave no answer for {name}")
     status = int(response.Status)
     on_object(name, status)
-    if not is_stored(status):
+    if not is_stored(status) and not is_refused_for_good(status):
         raise StoreRefusedError(
             f"{peer.name} refused {name}: 0x{status:04X} {meaning_of(status).text}", status
         )

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from node.files import sync_folder, write_durably
+from node.status import is_stored
 
 RECORD: Final = "record.json"
 IMAGES: Final = "images"
@@ -47,6 +48,8 @@ class DeliveryState(StrEnum):
 
     WAITING = "WAITING"
     DELIVERED = "DELIVERED"
+    PARTLY = "PARTLY"
+    """Delivered but for what the destination does not take, whenever it is offered."""
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     SUPERSEDED = "SUPERSEDED"
@@ -111,6 +114,11 @@ class DeliveryRecord(BaseModel):
     reason: str = ""
     statuses: dict[str, int] = {}
     commitment: Commitment | None = None
+
+    @property
+    def stored(self) -> list[str]:
+        """The objects that the destination has."""
+        return [name for name, status in self.statuses.items() if is_stored(status)]
 
 
 class Happening(BaseModel):
@@ -360,8 +368,8 @@ class Ledger:
             sync_folder(self.folder / record.key)
             sync_folder(self.folder)
             self._tell(None, record)
-            self._records[record.key] = record
             self._write(record)
+            self._records[record.key] = record
 
     def remove(self, key: str, trash: Path, may_go: Callable[[SeriesRecord], bool]) -> bool:
         """Take a series out, its folder into another one; False where it may not go.

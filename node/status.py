@@ -93,6 +93,23 @@ def meaning_of(status: int) -> Meaning:
     return Meaning(category=Category.FAILURE, text="Unknown status")
 
 
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+"""Noted, too, of an object whose presentation context the peer did not accept."""
+
+_FOR_GOOD: Final = frozenset({SOP_CLASS_NOT_SUPPORTED, 0xA900})
+
+
+def is_refused_for_good(status: int) -> bool:
+    """Tell whether the peer does not take such an object, whenever it is offered.
+
+    Examples
+    --------
+    >>> is_refused_for_good(0x0122), is_refused_for_good(0xA700)
+    (True, False)
+    """
+    return status in _FOR_GOOD
+
+
 def is_stored(status: int) -> bool:
     """Tell whether the peer keeps the object: success, or a warning.
 

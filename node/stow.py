@@ -28,7 +28,7 @@ from node.errors import PeerTimeoutError, StoreRefusedError, WebError
 from node.peer import Peer
 from node.scu import OnObject
 from node.secret import read_secret
-from node.status import is_stored, meaning_of
+from node.status import is_refused_for_good, is_stored, meaning_of
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ _JSON: Final = "application/dicom+json"
 _OK: Final = frozenset({200, 202, 409})
 """Answers that say of each object what became of it."""
 _FAILED: Final = 0x0110
-_CLASS_NOT_SUPPORTED: Final = frozenset({0x0122, 0xA900})
 _LONGEST_ANSWER: Final = 1 << 20
 
 
@@ -45,8 +44,9 @@ def send(
 ) -> None:
     """Send objects in order; stop at the first refusal.
 
-    Where the peer does not support the class of an object the next choice is
-    sent, without what it already has.
+    Where the peer does not support the class of an object, the next choice that
+    has something else instead is sent, without what it already has; where none
+    has, the object is passed over.
 
     Parameters
     ----------
@@ -61,36 +61,37 @@ def send(
     Raises
     ------
     PeerError
-        Not all were stored.
+        Not all were stored, and the peer may take them later.
     ConfigError
         The secret or the certificates cannot be used.
     """
-    stored: set[Path] = set()
+    offered: set[Path] = set()
+    left = list(choices)
     with _session(config, peer) as session:
-        for number, files in enumerate(choices, start=1):
-            try:
-                for path in (path for path in files if path not in stored):
-                    _store(session, peer, path, on_object)
-                    stored.add(path)
-            except StoreRefusedError as error:
-                if number == len(choices) or error.status not in _CLASS_NOT_SUPPORTED:
-                    raise
-                LOG.info("fallback", extra={"destination": peer.name, "status": error.status})
-            else:
-                return
+        while path := next((path for path in left[0] if path not in offered), None):
+            offered.add(path)
+            if not _store(session, peer, path, on_object):
+                instead = [files for files in left if path not in files]
+                if instead:
+                    LOG.info("fallback", extra={"destination": peer.name, "object": path.name})
+                left = instead or left
 
 
-def _store(session: _TimedSession, peer: Peer, path: Path, on_object: OnObject) -> None:
+def _store(session: _TimedSession, peer: Peer, path: Path, on_object: OnObject) -> bool:
+    """Tell whether the peer supports the class of an object."""
     answer = session.store(f"{str(peer.stow_url).rstrip('/')}/studies", path.read_bytes())
     uid = str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
     status = _status(answer, uid)
     if status is None:
         raise WebError(f"{peer.name} answered {path.name} with HTTP {answer.status_code}")
     on_object(path.name, status)
+    if is_refused_for_good(status):
+        return False
     if not is_stored(status):
         raise StoreRefusedError(
             f"{peer.name} refused {path.name}: 0x{status:04X} {meaning_of(status).text}", status
         )
+    return True
 
 
 def _status(answer: requests.Response, uid: str) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage, SegmentationStorage
 from pynetdicom import AE, evt
 
 from node.config import Delivery, make_config
@@ -64,14 +64,19 @@ def test_delay_stays_within_its_bounds(attempts: int, seed: int) -> None:
     assert 0.9 * plain <= delay_s(settings, attempts, random.Random(seed)) <= 1.1 * plain
 
 
+ALL = (SegmentationStorage, Comprehensive3DSRStorage, EnhancedSRStorage)
+
+
 class FakeArchive:
     """An SCP that answers C-STORE as it is told, and remembers."""
 
-    def __init__(self, answers: list[int]) -> None:
+    def __init__(self, answers: list[int], *without: str) -> None:
         self._answers = answers
         self.stored: list[str] = []
         ae = AE(ae_title="ARCHIVE")
-        ae.supported_contexts = accepted_contexts()
+        ae.supported_contexts = [
+            context for context in accepted_contexts() if context.abstract_syntax not in without
+        ]
         self.server = ae.start_server(
             ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on_store)]
         )
@@ -156,11 +161,66 @@ def test_refused_object_is_offered_again_alone(make_outbox: Callable[[int], Outb
 
 
 def test_report_waits_for_its_segmentation(make_outbox: Callable[[int], Outbox]) -> None:
-    archive = FakeArchive([0x0122])
+    archive = FakeArchive([0xC001])
     try:
         outbox = make_outbox(archive.port)
         assert outbox.offer() is not None
         assert list(outbox.generation.deliveries["archive"].statuses) == ["seg.dcm"]
+    finally:
+        archive.server.shutdown()
+
+
+@pytest.mark.parametrize("status", [0x0122, 0xA900])
+def test_class_refused_by_a_status_is_passed_over(
+    status: int, make_outbox: Callable[[int], Outbox]
+) -> None:
+    archive = FakeArchive([status, 0x0000])
+    try:
+        outbox = make_outbox(archive.port)
+        assert outbox.offer() is None
+        delivery = outbox.generation.deliveries["archive"]
+        assert (delivery.state, delivery.code) == (DeliveryState.PARTLY, "sop-class-refused")
+        assert delivery.statuses == {"seg.dcm": status, "sr.dcm": 0x0000}
+        assert "SOP class of seg.dcm" in delivery.reason
+        assert outbox.generation.state is State.DONE
+    finally:
+        archive.server.shutdown()
+
+
+def test_class_without_a_context_is_passed_over(make_outbox: Callable[[int], Outbox]) -> None:
+    archive = FakeArchive([0xA700, 0x0000], SegmentationStorage)
+    try:
+        outbox = make_outbox(archive.port)
+        assert outbox.offer() is not None  # the report may be taken later
+        assert outbox.generation.deliveries["archive"].state is DeliveryState.WAITING
+        assert outbox.offer() is None
+        delivery = outbox.generation.deliveries["archive"]
+        assert delivery.state is DeliveryState.PARTLY
+        assert delivery.statuses == {"seg.dcm": 0x0122, "sr.dcm": 0x0000}
+    finally:
+        archive.server.shutdown()
+
+
+def test_class_that_is_left_alone_is_passed_over(make_outbox: Callable[[int], Outbox]) -> None:
+    """What is left after a break is proposed alone, so that no context is accepted."""
+    archive = FakeArchive([], SegmentationStorage)
+    try:
+        outbox = make_outbox(archive.port)
+        with outbox.ledger.change("key") as record:
+            record.generation(1).deliveries["archive"].statuses = {"sr.dcm": 0}
+        assert outbox.offer() is None
+        assert outbox.generation.deliveries["archive"].state is DeliveryState.PARTLY
+    finally:
+        archive.server.shutdown()
+
+
+def test_peer_that_takes_nothing_may_take_it_later(make_outbox: Callable[[int], Outbox]) -> None:
+    archive = FakeArchive([], *ALL)
+    try:
+        outbox = make_outbox(archive.port)
+        assert outbox.offer() is not None
+        delivery = outbox.generation.deliveries["archive"]
+        assert (delivery.state, delivery.code) == (DeliveryState.WAITING, "context-refused")
     finally:
         archive.server.shutdown()
 

@@ -214,8 +214,10 @@ def test_class_that_the_archive_does_not_support_is_replaced(
     peer_a = config.peer("a")
     send(config, peer_a, [[sr, seg], [sr, other]], lambda *answer: told.append(answer))
     assert told == [(sr.name, 0xB000), (seg.name, 0x0122), (other.name, 0xB000)]
-    with pytest.raises(StoreRefusedError):
-        send(config, peer_a, [[seg]], lambda *_: None)
+    # nothing goes instead: it is passed over
+    told.clear()
+    send(config, peer_a, [[seg, sr], [seg, other]], lambda *answer: told.append(answer))
+    assert told == [(seg.name, 0x0122), (sr.name, 0xB000)]
 
 
 @pytest.mark.parametrize(
