@@ -9,6 +9,7 @@ import click
 from node.commands.lazy import LazyGroup
 
 _COMMANDS: Final = {
+    "end-to-end": "node.commands.bench_end_to_end:end_to_end",
     "failures": "node.commands.bench_failures:failures",
     "patients": "node.commands.bench_patients:patients",
     "pipeline": "node.commands.bench_pipeline:pipeline",

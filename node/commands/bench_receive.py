@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,21 +26,18 @@ from rich.console import Console
 from rich.table import Table
 
 from atlases.folders import default_data_folder, find_atlas
+from node.commands.bench_servers import (
+    Server,
+    node_server,
+    orthanc_server,
+    send,
+    storescp_server,
+)
 from node.commands.shared import system_tool
 from pipeline.provenance import uid_factory
 
-_ENVIRONMENT: Final = {**os.environ, "TCP_NODELAY": "1"}
 _SIDE: Final = 512
-_START_S: Final = 60.0
-_WARM_S: Final = 300.0
 _LATENCY_IMAGES: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    name: str
-    port: int
-    process: subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +76,10 @@ def receive(
     atlas_folder = find_atlas(atlas, data or default_data_folder())
     with TemporaryDirectory(prefix="aspects-node-bench-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
-        started = [
-            stack.enter_context(start(folder, atlas_folder))
-            for start in (_node, _storescp, _orthanc)
-        ]
+        starts = (
+            node_server(folder, atlas_folder), storescp_server(folder), orthanc_server(folder)
+        )  # fmt: skip
+        started = [stack.enter_context(start) for start in starts]
         servers = [server for server in started if server is not None]
         runs = _run_rounds(servers, storescu, folder, (images, senders, rounds))
         report = _summary(runs, servers, folder)
@@ -93,7 +88,7 @@ def receive(
 
 
 def _run_rounds(
-    servers: list[_Server], storescu: str, folder: Path, load: tuple[int, tuple[int, ...], int]
+    servers: list[Server], storescu: str, folder: Path, load: tuple[int, tuple[int, ...], int]
 ) -> list[_Run]:
     """Run all servers in turn, so that what else the machine does meets each alike."""
     images, senders, rounds = load
@@ -104,12 +99,12 @@ def _run_rounds(
     ]
 
 
-def _measure(server: _Server, storescu: str, folder: Path, load: tuple[int, int]) -> _Run:
+def _measure(server: Server, storescu: str, folder: Path, load: tuple[int, int]) -> _Run:
     images, count = load
     folder.mkdir()
     folders = [_write(folder / str(n), f"{folder.name}-{n}", images) for n in range(count)]
     before = _cpu_s(server)
-    seconds = _send(storescu, server.port, folders)
+    seconds = send(storescu, server.port, folders)
     cpu_s = _cpu_s(server) - before
     shutil.rmtree(folder)
     return _Run(
@@ -120,7 +115,7 @@ def _measure(server: _Server, storescu: str, folder: Path, load: tuple[int, int]
     )
 
 
-def _summary(runs: list[_Run], servers: list[_Server], folder: Path) -> dict[str, Any]:
+def _summary(runs: list[_Run], servers: list[Server], folder: Path) -> dict[str, Any]:
     def by_case(value: Callable[[list[_Run]], Any]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for server, count in dict.fromkeys((run.server, run.senders) for run in runs):
@@ -139,22 +134,7 @@ def _summary(runs: list[_Run], servers: list[_Server], folder: Path) -> dict[str
     }
 
 
-def _send(storescu: str, port: int, folders: list[Path]) -> float:
-    """Return the seconds until all senders have ended."""
-    start = time.monotonic()
-    running = [
-        subprocess.Popen(  # noqa: S603 - our own arguments
-            [storescu, "+sd", "-aec", "ASPECTS", "127.0.0.1", str(port), str(folder)],
-            env=_ENVIRONMENT,
-        )
-        for folder in folders
-    ]
-    if any(process.wait() for process in running):
-        raise click.ClickException(f"a sender to port {port} failed")
-    return time.monotonic() - start
-
-
-def _responses(server: _Server, folder: Path) -> dict[str, float]:
+def _responses(server: Server, folder: Path) -> dict[str, float]:
     """Return percentiles of the milliseconds from C-STORE request to response."""
     paths = sorted(_write(folder, server.name, _LATENCY_IMAGES).iterdir())
     ae = AE()
@@ -200,108 +180,13 @@ def _write(folder: Path, name: str, count: int) -> Path:
     return folder
 
 
-@contextmanager
-def _node(folder: Path, atlas_folder: Path) -> Iterator[_Server | None]:
-    port = _free_port()
-    config = folder / "node.toml"
-    config.write_text(
-        f'port = {port}\ndata_folder = "node-data"\n'
-        f"atlas_folder = {json.dumps(str(atlas_folder))}\n"
-        "accept_unknown_callers = true\nmin_free_disk = 0\n"
-        # nothing is computed meanwhile
-        "quiet_time_s = 3600\nincomplete_quiet_time_s = 3600\nlongest_quiet_time_s = 3600\n"
-        "[web]\nenabled = false\n",
-        encoding="utf-8",
-    )
-    command = Path(sys.executable).with_name("aspects-node")
-    with _running("node", [str(command), "serve", "--config", str(config)], port, folder) as found:
-        _await_warm(folder / "node.log")
-        yield found
-
-
-@contextmanager
-def _storescp(folder: Path, atlas_folder: Path) -> Iterator[_Server | None]:
-    del atlas_folder
-    port, received = _free_port(), folder / "storescp"
-    received.mkdir()
-    command = [system_tool("storescp"), "--fork", "-od", str(received), str(port)]
-    with _running("storescp", command, port, folder) as found:
-        yield found
-
-
-@contextmanager
-def _orthanc(folder: Path, atlas_folder: Path) -> Iterator[_Server | None]:
-    del atlas_folder
-    port, data = _free_port(), folder / "orthanc"
-    data.mkdir()
-    settings = {
-        "StorageDirectory": str(data),
-        "IndexDirectory": str(data),
-        "HttpServerEnabled": False,
-        "DicomPort": port,
-        "DicomCheckCalledAet": False,
-        "DicomAlwaysAllowStore": True,
-        "SyncStorageArea": True,
-    }
-    (data / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
-    command = [system_tool("Orthanc"), str(data / "orthanc.json")]
-    with _running("orthanc", command, port, folder) as found:
-        yield found
-
-
-@contextmanager
-def _running(
-    name: str, command: list[str | None], port: int, folder: Path
-) -> Iterator[_Server | None]:
-    """Run a server; None where it is not installed."""
-    if command[0] is None:
-        yield None
-        return
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
-            [item for item in command if item], env=_ENVIRONMENT, stdout=log, stderr=log
-        )
-    try:
-        _await(port, process)
-        yield _Server(name, port, process)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise click.ClickException(f"a server did not start on port {port}")
-
-
-def _await_warm(log: Path) -> None:
-    """Wait until the worker has warmed up: it would compete for the processors."""
-    deadline = time.monotonic() + _WARM_S
-    while time.monotonic() < deadline:
-        if b"workers_warm" in log.read_bytes():
-            return
-        time.sleep(0.1)
-    raise click.ClickException("the node's worker did not warm up")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _cpu_s(server: _Server) -> float:
+def _cpu_s(server: Server) -> float:
     """Return the CPU seconds of a server and of its children that ended."""
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rss_mib(server: _Server) -> float:
+def _rss_mib(server: Server) -> float:
     pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
