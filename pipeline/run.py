@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ from pipeline.encode import objects
 from pipeline.encode.findings import Findings
 from pipeline.encode.objects import ObjectKind
 from pipeline.errors import CoverageError, GeometryError, LevelsError
+from pipeline.foreign_density import foreign_density
 from pipeline.hyperdense import hyperdense_ml
 from pipeline.levels import AspectsLevels, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
@@ -368,6 +369,7 @@ def _head_numbers(head: _Head, levels: AspectsLevels) -> HeadNumbers:
     ]
     return HeadNumbers(
         hyperdense_ml=hyperdense_ml(head.volume, head.brain),
+        **asdict(foreign_density(head.volume, head.brain, (chosen[0], chosen[1]))),
         skull_gap_degrees=max(gaps),
         jitter_mm=jitter_mm(head.volume, *chosen),
     )

@@ -259,6 +259,8 @@ def test_a_real_head(ct_ge: list[Path]) -> None:
     assert result.levels.ganglionic.index in range(14, 18)
     assert result.levels.supraganglionic.index in range(17, 21)
     assert result.quality.verdict != "fail"
+    codes = {reason.code for reason in result.quality.reasons}
+    assert not codes & {"hyperdense", "contrast", "metal", "streaks"}
     points = seg_points(result.seg)
     for item in REGION_SIDES:
         expected = map_points(result, item.number, item.level)
