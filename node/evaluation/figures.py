@@ -22,6 +22,7 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666")
 REFERENCE_COLOUR: Final = "#56d4ff"
 READING_COLOUR: Final = "#ffb000"
 _FEWEST_FOR_A_VIOLIN: Final = 5
+_SAME: Final = 1e-6
 _WINDOW_HU: Final = (0.0, 80.0)
 _DPI: Final = 100
 
@@ -88,7 +89,7 @@ def _values(
 
 
 def _violin(axis: Axes, values: FloatArray, place: float, width: float, colour: str) -> None:
-    if values.size >= _FEWEST_FOR_A_VIOLIN and np.ptp(values) > 0:
+    if values.size >= _FEWEST_FOR_A_VIOLIN and np.ptp(values) > _SAME:
         shapes = axis.violinplot(values, [place], widths=0.9 * width, showextrema=False)
         bodies: Any = shapes["bodies"]  # a list, whatever the stubs say
         for body in bodies:

@@ -14,7 +14,7 @@ from node.evaluation.cases import Case, Slices
 from node.evaluation.heads import Head, open_head
 from node.evaluation.predict import FOUND, GIVEN, Predictions, map_head, write_maps
 from pipeline.arrays import HuArray, LabelArray, MaskArray
-from pipeline.atlas import AgeGroup
+from pipeline.atlas import AgeGroup, AtlasSet
 from pipeline.brain import BrainMethod
 from pipeline.errors import SeriesError
 from pipeline.evaluation.overlap import score_reading
@@ -189,10 +189,9 @@ class _Bench:
         if reference is None or not known or isinstance(tools, Predictions):
             return
         for group in tools.atlases.groups:
-            first, last = group.years
-            parameters = replace(self._parameters(levels), age_years=(first + last) / 2)
+            alone = replace(tools, atlases=_only(tools.atlases, group))
             try:
-                mapped = map_head(self._head, tools, GIVEN, parameters)
+                mapped = map_head(self._head, alone, GIVEN, self._parameters(levels))
             except SeriesError:
                 continue  # measure_method says why
             self._measured.by_atlas[group] = self._compared(mapped.reading, reference)
@@ -283,6 +282,12 @@ class _Bench:
 
     def _reference(self) -> Reading | None:
         return self._head.readings.get(self._settings.reference or "")
+
+
+def _only(atlases: AtlasSet, group: AgeGroup) -> AtlasSet:
+    """Leave one age group: where a fit is poor the pipeline tries the others."""
+    kept = {key: item for key, item in atlases.atlases.items() if key[0] is group}
+    return replace(atlases, atlases=kept)
 
 
 def age_group_of(years: float | None) -> AgeGroup | None:
