@@ -30,6 +30,7 @@ from node.tls import server_context
 
 LOG = logging.getLogger(__name__)
 
+_BACKLOG: Final = 128
 _REJECTED_TRANSIENT: Final = 0x02
 _BY_PRESENTATION: Final = 0x03
 _LOCAL_LIMIT_EXCEEDED: Final = 0x02
@@ -197,7 +198,7 @@ def start_scp(receiver: Receiver) -> ThreadedAssociationServer:
         (evt.EVT_CONN_CLOSE, receiver.on_close),
     ]
     try:
-        return ae.start_server(
+        server = ae.start_server(
             (config.host, config.port),
             block=False,
             ssl_context=server_context(config),
@@ -207,3 +208,6 @@ def start_scp(receiver: Receiver) -> ThreadedAssociationServer:
         raise ConfigError(
             f"host, port: cannot listen on {config.host}:{config.port} ({error.strerror})"
         ) from error
+    # the library lets five wait; a sixth would try again after a second
+    server.socket.listen(_BACKLOG)
+    return server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import random
@@ -248,6 +249,9 @@ def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
     this = Node(config, compute)
     try:
         this.start()
+        # what is here stays: the library collects garbage for every sixty connections
+        gc.collect()
+        gc.freeze()
         while not stop.wait(_LOOK_S):
             this.look()
     finally:

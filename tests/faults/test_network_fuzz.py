@@ -90,7 +90,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
         max_object=1 << 20,
     ).model_copy(update={"port": 0})
     inbox, listener = Inbox(folder, Ledger(folder / "series"), 0), Listener()
-    receiver = Receiver(config, inbox, listener, lambda _: (0, None), lambda _: (0, None))
+    receiver = Receiver(
+        config, inbox, listener, lambda _: (0, None), lambda _: (0, None), lambda *_: None
+    )
     server = start_scp(receiver)
     try:
         yield Port(server.server_address[1], listener, inbox, peak_kib())
