@@ -125,7 +125,7 @@ def test_metal_far_below_the_levels_does_not_count(voxels: HuArray, brain: MaskA
 
 
 @pytest.mark.parametrize(
-    ("hu", "verdict"), [(150.0, Verdict.WARN), (400.0, Verdict.FAIL), (1500.0, Verdict.FAIL)]
+    ("hu", "verdict"), [(115.0, Verdict.WARN), (400.0, Verdict.FAIL), (1500.0, Verdict.FAIL)]
 )
 def test_streaks_are_seen_though_they_break_the_brain_mask(
     voxels: HuArray, brain: MaskArray, hu: float, verdict: Verdict
