@@ -19,6 +19,7 @@ from pynetdicom import evt
 from node import scu
 from node.config import NodeConfig
 from node.errors import ConfigError, PeerError
+from node.objects import is_note
 from node.state import Commitment, CommitState, DeliveryRecord, DeliveryState, Ledger, State
 
 LOG = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ class CommitmentScu:
                 return
             if failed:
                 _forget(delivery, {n for n in delivery.statuses if _uid(folder / n) in failed})
-                generation.state = State.DELIVERING
+                if not is_note(generation.objects):
+                    generation.state = State.DELIVERING
             else:
                 delivery.commitment.state = CommitState.COMMITTED
         LOG.info(

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from io import BytesIO
@@ -24,7 +24,8 @@ from pydicom.uid import UID
 from atlases.read import load_atlas_set
 from node.choices import Choices
 from node.job import Ending, Job, Outcome
-from node.objects import ALL_FILES
+from node.objects import ALL_FILES, NOTE, NOTE_FILE
+from pipeline.encode.note import Refusal, build_note
 from pipeline.encode.objects import ObjectKind
 from pipeline.encode.picture import png_bytes, render_levels
 from pipeline.encode.predecessor import refer_to_predecessor
@@ -83,9 +84,10 @@ def compute(job: Job) -> Outcome:
     for name in (*ALL_FILES, "levels.png", "result.json"):
         # what an earlier run left must not pass for this one's
         (job.out / name).unlink(missing_ok=True)
-    tools = load_tools(job.atlas_folder)
     with _unvalidated_reading():
-        return _computed(job, tools)
+        if job.failed is not None:
+            return _reject(job, *job.failed)
+        return _computed(job, load_tools(job.atlas_folder))
 
 
 def _computed(job: Job, tools: Tools) -> Outcome:
@@ -105,7 +107,8 @@ def _computed(job: Job, tools: Tools) -> Outcome:
             clock=time.perf_counter,
         )
     except SeriesError as error:
-        return _reject(job, error, uid)
+        _write_json(job.out / "result.json", rejection_document(error.code, str(error), uid))
+        return _reject(job, error.code, str(error))
     return _finish(job, result, read_s)
 
 
@@ -117,7 +120,7 @@ def _parameters(job: Job) -> Parameters:
         registration=Method(job.choices.registration),
         review=_review_limits(job.choices),
         all_slices=job.choices.all_slices,
-        objects=tuple(ObjectKind(name) for name in job.objects),
+        objects=tuple(ObjectKind(name) for name in job.objects if name != NOTE),
     )
 
 
@@ -140,9 +143,26 @@ def _unvalidated_reading() -> Iterator[None]:
         settings.reading_validation_mode = before
 
 
-def _reject(job: Job, error: SeriesError, uid: str | None) -> Outcome:
-    _write_json(job.out / "result.json", rejection_document(error.code, str(error), uid))
-    return Outcome(ending=Ending.REJECTED, code=error.code, reason=str(error))
+def _reject(job: Job, code: str, reason: str) -> Outcome:
+    """End without regions; write a note that says why, where that is wanted."""
+    note = None
+    if NOTE in job.objects:
+        refusal = Refusal(code=code, reason=reason)
+        new_uid = uid_factory(job.uid_root)
+        note = build_note(_headers(job.paths), refusal, new_uid=new_uid, now=job.now)
+    if note is not None:
+        _write_dataset(job.out / NOTE_FILE, note)
+    made = () if note is None else (NOTE_FILE,)
+    return Outcome(ending=Ending.REJECTED, code=code, reason=reason, objects=made)
+
+
+def _headers(paths: Iterable[Path]) -> list[Dataset]:
+    """Read the headers that can be read."""
+    found: list[Dataset] = []
+    for path in paths:
+        with suppress(Exception):  # whatever is wrong with it: the others say enough
+            found.append(dcmread(path, stop_before_pixels=True))
+    return found
 
 
 def _finish(job: Job, result: Result, read_s: float) -> Outcome:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from node import scu, stow
 from node.config import Delivery, NodeConfig
 from node.errors import ConfigError, ContextRefusedError, PeerError
-from node.objects import DEFAULT_OBJECTS, plans
+from node.objects import DEFAULT_OBJECTS, is_note, plans
 from node.state import (
     DeliveryRecord,
     DeliveryState,
+    Generation,
     Ledger,
     SeriesRecord,
     State,
@@ -121,7 +122,8 @@ class Deliverer:
                 return None
             if _has_newer_results(record, number):
                 delivery.state = DeliveryState.SUPERSEDED
-                generation.state = State.SUPERSEDED
+                if not is_note(generation.objects):
+                    generation.state = State.SUPERSEDED
                 return None
             delivery.attempts += 1
             delivery.begun, delivery.next_attempt = now_s(), None
@@ -139,6 +141,8 @@ class Deliverer:
 
     def _choices(self, destination: str, made: list[str]) -> list[list[str]]:
         """Return the plans for a destination, of what was made."""
+        if is_note(made):
+            return [made]
         peers = [peer for peer in self.config.peers if peer.name == destination]
         # a peer that is no longer configured is reported when it is sent to
         wanted = plans(peers[0].objects if peers else DEFAULT_OBJECTS)
@@ -161,7 +165,7 @@ class Deliverer:
             given_up = now_s() + delay > delivery.since + settings.give_up_after_s
             if given_up:
                 delivery.state = DeliveryState.FAILED
-                generation.state = state_after(list(generation.deliveries.values()))
+                _settle(generation)
             else:
                 delivery.next_attempt = now_s() + delay
         LOG.warning(
@@ -184,7 +188,7 @@ class Deliverer:
             delivery = generation.deliveries[destination]
             choices = self._choices(destination, generation.objects)
             delivery.state, delivery.code, delivery.reason = _ended(delivery, choices)
-            generation.state = state_after(list(generation.deliveries.values()))
+            _settle(generation)
         LOG.info(
             "delivered" if delivery.state is DeliveryState.DELIVERED else "delivered_partly",
             extra={
@@ -208,6 +212,12 @@ def _ended(delivery: DeliveryRecord, choices: list[list[str]]) -> tuple[Delivery
         return DeliveryState.DELIVERED, "", ""
     reason = f"the destination does not take the SOP class of {', '.join(missing)}"
     return DeliveryState.PARTLY, "sop-class-refused", reason
+
+
+def _settle(generation: Generation) -> None:
+    """Set the state that follows from the deliveries; a note changes none."""
+    if not is_note(generation.objects):
+        generation.state = state_after(list(generation.deliveries.values()))
 
 
 def _has_newer_results(record: SeriesRecord, number: int) -> bool:

@@ -50,6 +50,8 @@ class Job:
     objects : tuple of str
         What to make, of `node.objects.OBJECT_NAMES` and ``ENHANCED_SR``.
     choices : Choices
+    failed : tuple of str or None
+        Code and reason of an earlier failure: make a note of them, map nothing.
     """
 
     paths: tuple[Path, ...]
@@ -62,6 +64,7 @@ class Job:
     previous: Path | None = None
     objects: tuple[str, ...] = DEFAULT_OBJECTS
     choices: Choices = DEFAULT_CHOICES
+    failed: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final, Literal, get_args
 
-ObjectName = Literal["seg", "sr", "sc", "gsps", "ko", "pdf", "tissue-seg", "labelmap"]
-"""What a destination can be given; ``labelmap`` goes instead of ``seg`` where it is accepted."""
+ObjectName = Literal["seg", "sr", "sc", "gsps", "ko", "pdf", "tissue-seg", "labelmap", "note"]
+"""What a destination can be given; ``labelmap`` goes instead of ``seg`` where it is accepted.
+
+``note`` comes of series that were not mapped, and alone.
+"""
 
 OBJECT_NAMES: Final[tuple[ObjectName, ...]] = get_args(ObjectName)
 DEFAULT_OBJECTS: Final[tuple[ObjectName, ...]] = ("seg", "sr")
 ENHANCED_SR: Final = "enhanced-sr"
 """The report in the older SOP class, made for every node that sends reports."""
+
+NOTE: Final = "note"
+NOTE_FILE: Final = "note.dcm"
 
 _FILES: Final[dict[str, tuple[str, ...]]] = {
     "tissue-seg": ("tissue-seg.dcm",),
@@ -35,6 +41,7 @@ ALL_FILES: Final = (
         for name in _REFERRING
     ),
     *(file for files in _FILES.values() for file in files),
+    NOTE_FILE,
 )
 """Every file name that a result can have."""
 
@@ -55,6 +62,17 @@ def to_make(wanted: Iterable[Collection[str]]) -> tuple[str, ...]:
     union = {name for names in wanted for name in names}
     made = [name for name in OBJECT_NAMES if name in union]
     return (*made, ENHANCED_SR) if "sr" in union else tuple(made)
+
+
+def is_note(made: Collection[str]) -> bool:
+    """Tell whether nothing but a note was made.
+
+    Parameters
+    ----------
+    made : collection of str
+        File names.
+    """
+    return set(made) == {NOTE_FILE}
 
 
 def plans(objects: Collection[str]) -> tuple[tuple[str, ...], ...]:

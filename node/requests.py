@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from node.files import write_durably
+from node.objects import is_note
 from node.state import (
     DeliveryState,
     Generation,
@@ -127,7 +128,7 @@ def _retry(engine: Engine, ledger: Ledger, record: SeriesRecord, destination: st
     latest = record.latest
     if latest is None or latest.state not in RETRIED:
         return False
-    if latest.objects and latest.deliveries:
+    if latest.objects and latest.deliveries and not is_note(latest.objects):
         for name in latest.deliveries:
             _offer_again(engine, ledger, record.key, latest, name)
         return True
@@ -149,7 +150,8 @@ def _offer_again(
 def _revive(ledger: Ledger, key: str, number: int, destination: str) -> None:
     with ledger.change(key) as record:
         generation = record.generation(number)
-        generation.state = State.DELIVERING
+        if not is_note(generation.objects):
+            generation.state = State.DELIVERING
         delivery = generation.deliveries[destination]
         delivery.state, delivery.since = DeliveryState.WAITING, now_s()
 

@@ -33,7 +33,7 @@ from node.delivery import Deliverer, destinations
 from node.errors import ComputeError, PoolStoppedError, WorkerError
 from node.files import sync_file, sync_folder
 from node.job import REPORTS, Ending, Job, Outcome
-from node.objects import DEFAULT_OBJECTS, to_make
+from node.objects import DEFAULT_OBJECTS, NOTE, is_note, to_make
 from node.pool import WorkerPool
 from node.series_rules import describe
 from node.state import DeliveryRecord, Generation, Ledger, SeriesRecord, State, now_s
@@ -108,13 +108,11 @@ class Workflows(DBOSConfiguredInstance):
         except PoolStoppedError:
             raise
         except (WorkerError, ComputeError, OSError) as error:
-            _keep_failure(self._tools.ledger, key, number, _explain(error))
-            return []
+            return _keep_failure(self._tools, key, number, _explain(error))
         except Exception as error:  # a defect must not leave the series COMPUTING for ever
             LOG.exception("work_defect")
             reason = f"{type(error).__name__} in the node"
-            _keep_failure(self._tools.ledger, key, number, ("internal", reason))
-            return []
+            return _keep_failure(self._tools, key, number, ("internal", reason))
         return _keep_outcome(self._tools, key, number, outcome, time.monotonic() - start)
 
     @DBOS.workflow(name="deliver", max_recovery_attempts=None)
@@ -277,8 +275,11 @@ def _delivery_id(key: str, number: int, destination: str, attempt: int) -> str:
     return f"{key}-{number}-{destination}-{attempt}"
 
 
-def _run(tools: Tools, key: str, number: int) -> Outcome:
-    """Run the computation, on a fresh process after a crash; put the results in place."""
+def _run(tools: Tools, key: str, number: int, failed: tuple[str, str] | None = None) -> Outcome:
+    """Run the computation, on a fresh process after a crash; put the results in place.
+
+    After a failure: make a note of it instead.
+    """
     record = tools.ledger.get(key)
     if record is None:
         raise ComputeError(f"there is no record of the series {key}")
@@ -296,6 +297,7 @@ def _run(tools: Tools, key: str, number: int) -> Outcome:
         previous=_previous_report(tools.ledger, record, number),
         objects=_objects(tools.config, record.calling_ae),
         choices=tools.config.choices,
+        failed=failed,
     )
     outcome = _run_attempts(tools, job, record.series_uid)
     _put_in_place(part, folder)
@@ -352,15 +354,45 @@ def _put_in_place(part: Path, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _keep_failure(ledger: Ledger, key: str, number: int, why: tuple[str, str]) -> None:
+def _keep_failure(tools: Tools, key: str, number: int, why: tuple[str, str]) -> list[str]:
+    """Keep why it failed; return the destinations of a note of that."""
     code, reason = why
-    with ledger.change(key) as record:
+    made = _note(tools, key, number, why)
+    with tools.ledger.change(key) as record:
         generation = record.generation(number)
         generation.state, generation.code, generation.reason = State.FAILED, code, reason
+        generation.objects = made
+        names = _route_note(tools.config, record.calling_ae, generation)
     LOG.error(
         "failed",
         extra={"series": record.series_uid, "generation": number, "code": code, "reason": reason},
     )
+    return names
+
+
+def _note(tools: Tools, key: str, number: int, why: tuple[str, str]) -> list[str]:
+    """Make a note of a failure, where a destination wants one."""
+    record = tools.ledger.get(key)
+    if record is None or NOTE not in _objects(tools.config, record.calling_ae):
+        return []
+    try:
+        return list(_run(tools, key, number, failed=why).objects)
+    except PoolStoppedError:
+        raise
+    except Exception:  # the failure is told of without it, too
+        LOG.exception("note_defect", extra={"series": record.series_uid, "generation": number})
+        return []
+
+
+def _route_note(config: NodeConfig, calling_ae: str, generation: Generation) -> list[str]:
+    """Set the deliveries of a note; return the destinations."""
+    names = [
+        name
+        for name in destinations(config, calling_ae)
+        if is_note(generation.objects) and NOTE in config.peer(name).objects
+    ]
+    generation.deliveries = {name: DeliveryRecord(since=now_s()) for name in names}
+    return names
 
 
 def _explain(error: WorkerError | ComputeError | OSError) -> tuple[str, str]:
@@ -395,7 +427,7 @@ def _route(
     """Set the state and the deliveries; return the destinations."""
     if outcome.ending is Ending.REJECTED:
         generation.state = State.REJECTED
-        return []
+        return _route_note(config, calling_ae, generation)
     names = list(destinations(config, calling_ae))
     if not names:
         generation.state, generation.code = State.FAILED, "no-destination"

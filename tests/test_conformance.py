@@ -65,6 +65,7 @@ def test_objects_and_series_numbers_are_those_of_the_code() -> None:
         "ko": settings.ko_series_number,
         "pdf": settings.pdf_series_number,
         "tissue-seg": settings.tissue_series_number,
+        "note": settings.note_series_number,
     }
     rows = table("object")
     assert {row[0]: int(row[1]) for row in rows} == numbers

@@ -112,6 +112,9 @@ FOR_REVIEW: Final = _private("FOR_REVIEW", "For review")
 SIDE_DIFFERENCE: Final = _private("SIDE_DIFF", "Difference from the other side")
 SIDE_RATIO: Final = _private("SIDE_RATIO", "Ratio to the other side")
 
+NOT_MAPPED: Final = _private("NOT_MAPPED", "ASPECTS regions were not mapped")
+REASON: Final = _private("REASON", "Why the regions were not mapped")
+
 _VERDICTS: Final = {"pass": "Pass", "warn": "Warning", "fail": "Fail"}
 
 _TYPES: Final = {

@@ -100,6 +100,8 @@ class EncodeSettings:
     sc_series_number, gsps_series_number, ko_series_number, pdf_series_number : int
     tissue_series_number : int
         Of the second SEG, with tissue only.
+    note_series_number : int
+        Of the note on a series that was not mapped.
     empty_frames : bool
         The SEG gets a frame for each segment on every slice, empty ones too,
         for viewers that misplace sparse ones.
@@ -115,6 +117,7 @@ class EncodeSettings:
     ko_series_number: int = 9305
     pdf_series_number: int = 9306
     tissue_series_number: int = 9307
+    note_series_number: int = 9308
     empty_frames: bool = False
     seg_kind: SegKind = SegKind.REGIONS
     sr_class: SrClass = SrClass.COMPREHENSIVE_3D
@@ -178,21 +181,31 @@ def source_headers(series: CtSeries) -> list[Dataset]:
     list of pydicom.Dataset
         In the order of the series.
     """
-    with disable_value_validation():
-        first = _public_copy(series.datasets[0])
+    first = patient_header(series.datasets[0])
     headers = [first, *(_reference_copy(image) for image in series.datasets[1:])]
-    for keyword in _REQUIRED:
-        if keyword not in first:
-            setattr(first, keyword, None)
-    for keyword in _VERBATIM:
-        setattr(first, keyword, None)
-    first.pop("SpecificCharacterSet", None)
     for index, header in enumerate(headers):
         header.PixelSpacing = list(series.datasets[0].PixelSpacing)
         header.ImageOrientationPatient = list(series.datasets[0].ImageOrientationPatient)
         header.SliceThickness = float(series.slice_thickness_mm[index])
     propagate_lossy(series.datasets, first)
     return headers
+
+
+def patient_header(image: Dataset) -> Dataset:
+    """Copy an image's public header, without pixels.
+
+    Missing type 2 attributes of patient and study are there, empty. What
+    ``restore_patient`` puts back is empty too.
+    """
+    with disable_value_validation():
+        header = _public_copy(image)
+    for keyword in _REQUIRED:
+        if keyword not in header:
+            setattr(header, keyword, None)
+    for keyword in _VERBATIM:
+        setattr(header, keyword, None)
+    header.pop("SpecificCharacterSet", None)
+    return header
 
 
 def _public_copy(image: Dataset) -> Dataset:
@@ -319,11 +332,22 @@ def series_time(series: CtSeries, now: datetime) -> datetime:
     EncodingError
         The moment has no time zone.
     """
+    return image_time(series.datasets[0], now)
+
+
+def image_time(image: Dataset, now: datetime) -> datetime:
+    """Return the moment in the time zone of an image, if it names one.
+
+    Raises
+    ------
+    EncodingError
+        The moment has no time zone.
+    """
     if now.tzinfo is None:
         raise EncodingError(
-            f"series {series.series_instance_uid}: the time of encoding has no time zone"
+            f"series {image.SeriesInstanceUID}: the time of encoding has no time zone"
         )
-    offset = str(series.datasets[0].get("TimezoneOffsetFromUTC") or "")
+    offset = str(image.get("TimezoneOffsetFromUTC") or "")
     if not _OFFSET.fullmatch(offset):
         return now
     minutes = int(offset[1:3]) * 60 + int(offset[3:5])

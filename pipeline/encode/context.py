@@ -7,19 +7,18 @@ from pydicom import Dataset
 
 from pipeline.encode import codes
 from pipeline.encode.common import EncodeSettings
-from pipeline.provenance import NewUid, Provenance
+from pipeline.provenance import NewUid
 from pipeline.series import CtSeries
 
 
-def device_observer(
-    settings: EncodeSettings, provenance: Provenance, new_uid: NewUid
-) -> ObserverContext:
+def device_observer(settings: EncodeSettings, version: str, new_uid: NewUid) -> ObserverContext:
     """Return the node as the observer of a report.
 
     Parameters
     ----------
     settings : EncodeSettings
-    provenance : Provenance
+    version : str
+        Of the pipeline.
     new_uid : callable
         Derives UIDs from strings.
 
@@ -34,7 +33,7 @@ def device_observer(
             equipment.manufacturer,
             equipment.model_name,
             equipment.device_serial_number,
-            provenance.pipeline_version,
+            version,
         ),
         name="aspects-node",
         manufacturer_name=equipment.manufacturer,
@@ -63,11 +62,15 @@ def requests(series: CtSeries) -> list[Dataset] | None:
     DICOM PS3.3, C.17.2 "SR Document General Module": Referenced Request
     Sequence (0040,A370).
     """
-    image = series.datasets[0]
+    return request_of(series.datasets[0])
+
+
+def request_of(image: Dataset) -> list[Dataset] | None:
+    """Return the order that an image's study fulfils, as ``requests`` does."""
     if not image.get("AccessionNumber"):
         return None
     request = Dataset()
-    request.StudyInstanceUID = series.study_instance_uid
+    request.StudyInstanceUID = str(image.StudyInstanceUID)
     request.ReferencedStudySequence = []
     request.add(image["AccessionNumber"])
     request.PlacerOrderNumberImagingServiceRequest = None

@@ -70,7 +70,7 @@ def build_key_objects(
         content=KeyObjectSelection(
             document_title=codes.OF_INTEREST.to_code(),
             referenced_objects=[*chosen, *results],
-            observer_device_context=device_observer(settings, provenance, new_uid),
+            observer_device_context=device_observer(settings, provenance.pipeline_version, new_uid),
             description=f"Slices of the two ASPECTS levels and what was mapped. {READING_NOTES[0]}",
         ),
         series_instance_uid=new_uid("ko-series", *parts),

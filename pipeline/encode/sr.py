@@ -175,7 +175,7 @@ def _observer(
     settings: EncodeSettings, provenance: Provenance, new_uid: NewUid
 ) -> ObservationContext:
     return ObservationContext(
-        observer_device_context=device_observer(settings, provenance, new_uid)
+        observer_device_context=device_observer(settings, provenance.pipeline_version, new_uid)
     )
 
 

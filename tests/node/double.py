@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, EnhancedSRStorage, ExplicitVRLittleEndian
 
 from node.job import Ending, Job, Outcome
+from node.objects import NOTE_FILE
 from pipeline.encode.predecessor import refer_to_predecessor
 from pipeline.errors import EncodingError
 from pipeline.provenance import uid_factory
@@ -37,6 +38,8 @@ def compute(job: Job) -> Outcome:
     head = min(heads, key=lambda item: str(item.SOPInstanceUID))
     if head.get("Modality") != "CT":
         return Outcome(ending=Ending.REJECTED, code="unsupported-sop-class", reason="not a CT")
+    if job.failed is not None:
+        return _note_of_failure(job, *job.failed, head)
     _misbehave(str(head.get("ProtocolName", "")), job, head)
     new_uid = uid_factory(job.uid_root)
     inputs = sorted(str(item.SOPInstanceUID) for item in heads)
@@ -45,6 +48,12 @@ def compute(job: Job) -> Outcome:
     return Outcome(
         ending=Ending.DONE, quality="pass", objects=("seg.dcm", "sr.dcm"), timings_s={"double": 0.0}
     )
+
+
+def _note_of_failure(job: Job, code: str, reason: str, head: Dataset) -> Outcome:
+    uid = uid_factory(job.uid_root)(NOTE_FILE, code, *(path.name for path in job.paths))
+    _write(job, NOTE_FILE, EnhancedSRStorage, uid, head)
+    return Outcome(ending=Ending.REJECTED, code=code, reason=reason, objects=(NOTE_FILE,))
 
 
 def _misbehave(wish: str, job: Job, head: Dataset) -> None:
