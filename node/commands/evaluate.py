@@ -196,7 +196,6 @@ def _print(summary: Summary, out: Path) -> None:
         table = Table("reader", "region", *(Column(name, justify="right") for name in names))
         for row in summary.regions:
             if row.side is None:
-                low, high = row.metrics["dsc"].interval
                 numbers = (row.metrics[key].mean for key in _SHOWN)
                 table.add_row(
                     row.reader,
@@ -204,7 +203,7 @@ def _print(summary: Summary, out: Path) -> None:
                     str(row.metrics["dsc"].n),
                     str(row.missed),
                     _number(row.metrics["dsc"].mean, 3),
-                    f"{_number(low, 3)}–{_number(high, 3)}",
+                    _interval(row.metrics["dsc"].interval),
                     *(_number(value, 2) for value in numbers),
                 )
         console.print(table)
@@ -232,6 +231,11 @@ def _level_table(summary: Summary) -> Table:
             f"{row.summary.signed_mm:+.2f}",
         )
     return table
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return "–" if math.isnan(low) else f"{low:.3f}–{high:.3f}"
 
 
 def _number(value: float, digits: int) -> str:

@@ -43,8 +43,17 @@ def pictures(real: Path) -> dict[tuple[str, Level], TemplatePicture]:
     return {(item.age_group, item.level): item for item in read_templates(real)}
 
 
-def test_table_2_is_reproduced(real: Path, tmp_path: Path) -> None:
-    figures = run(real, "--picture", tmp_path / "new" / "quality.png")
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("drawn") / "new" / "quality.png"
+
+
+@pytest.fixture(scope="module")
+def figures(real: Path, drawn: Path) -> list[dict[str, Any]]:
+    return run(real, "--picture", drawn)
+
+
+def test_table_2_is_reproduced(figures: list[dict[str, Any]], drawn: Path) -> None:
     found = {(item["age_group"], item["level"]): item["entropy_full"] for item in figures}
     expected = {
         (group, level): value
@@ -53,12 +62,10 @@ def test_table_2_is_reproduced(real: Path, tmp_path: Path) -> None:
     }
     assert found == pytest.approx(expected, abs=0.02)
     assert {item["name"] for item in figures} == {"aspects-281"}
-    picture = SimpleITK.ReadImage(str(tmp_path / "new" / "quality.png"))
-    assert min(picture.GetSize()) > 1000
+    assert min(SimpleITK.ReadImage(str(drawn)).GetSize()) > 1000
 
 
-def test_the_strays_of_aspects_281_are_found(real: Path, tmp_path: Path) -> None:
-    figures = run(real, "--picture", tmp_path / "quality.png")
+def test_the_strays_of_aspects_281_are_found(figures: list[dict[str, Any]]) -> None:
     strays = {
         (item["age_group"], region["region"])
         for item in figures
