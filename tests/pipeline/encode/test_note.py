@@ -89,4 +89,5 @@ def test_validators(change: object, tmp_path: Path) -> None:
     path = saved(tmp_path, "note.dcm", note_of(ct_images(change=change)))  # type: ignore[arg-type]  # one of several shapes
     assert unexplained({"note": path}, OF_ANONYMOUS_SOURCE) == []
     done = subprocess.run(["dsrdump", path], capture_output=True, check=True, timeout=50)
-    assert done.stderr == b""
+    # of a character set that it cannot convert it says so
+    assert [line for line in done.stderr.splitlines() if b"GB18030" not in line] == []
