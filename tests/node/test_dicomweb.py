@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -16,8 +18,13 @@ import requests
 from pydicom import Dataset, dcmread
 
 from node.config import make_config
+from node.dicomweb import make_gate
+from node.dicomweb_server import DicomwebServer
 from node.errors import ConfigError, PeerTimeoutError, StoreRefusedError, WebError
+from node.inbox import Inbox
+from node.incoming import arrivals
 from node.multipart import BodyError, boundary_of
+from node.state import Ledger
 from node.stow import send
 from tests.node.conftest import DOUBLE, Site
 from tests.node.series import study_of, write_series
@@ -39,51 +46,73 @@ def part10(mark: str, *files: bytes) -> bytes:
     return b"\r\n".join(parts) + f"\r\n--{mark}--\r\n".encode()
 
 
-def post(node: NodeProcess, port: int, body: bytes, path: str = "", **more: Any) -> Any:
-    del node
-    headers = {
-        "Content-Type": 'multipart/related; type="application/dicom"; boundary=mark',
-        **more.pop("headers", {}),
-    }
-    url = f"{more.pop('scheme', 'http')}://127.0.0.1:{port}/dicom-web/studies{path}"
-    return requests.post(url, data=body, headers=headers, timeout=20, **more)
+@dataclass
+class Desk:
+    """The node's STOW-RS server in this process, and what it did."""
+
+    folder: Path
+    port: int
+    stored: list[Path] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/dicom-web"
+
+    def left(self) -> list[Path]:
+        """Return what would be found after a restart, and was not told as stored."""
+        return sorted(set(arrivals(self.folder / "incoming")) - set(self.stored))
+
+    def post(self, body: bytes, path: str = "", scheme: str = "http", **more: Any) -> Any:
+        headers = {
+            "Content-Type": 'multipart/related; type="application/dicom"; boundary=mark',
+            **more.pop("headers", {}),
+        }
+        url = f"{scheme}://127.0.0.1:{self.port}/dicom-web/studies{path}"
+        return requests.post(url, data=body, headers=headers, timeout=20, **more)
+
+
+class Heard:
+    """What the assembly would hear."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def stored(self, path: Path, association: int) -> None:
+        assert association < 0
+        self.desk.stored.append(path)
+
+    def closed(self, association: int) -> None:
+        self.desk.closed.append(association)
 
 
 @pytest.fixture
-def make_web(make_site: Callable[..., Site]) -> Callable[..., tuple[Site, int]]:
-    """Return a function that starts a site whose node takes STOW-RS."""
+def make_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """Return a function that starts a server; its settings as in a configuration."""
+    servers: list[DicomwebServer] = []
 
-    def make(dicomweb: dict[str, Any] | None = None, **config: Any) -> tuple[Site, int]:
+    def make(dicomweb: dict[str, Any] | None = None, **config: Any) -> Desk:
         port = free_port()
+        folder = tmp_path / f"desk-{port}"
         table = {"enabled": True, "port": port, **(dicomweb or {})}
-        site = make_site(dicomweb=table, **config)
+        values = {"accept_unknown_callers": True, "min_free_disk": 0, **config, "dicomweb": table}
+        settings = make_config(values, tmp_path / "node.toml")
+        desk = Desk(folder, port)
+        inbox = Inbox(folder, Ledger(folder / "series"), settings.min_free_disk)
+        refused = desk.refused
+        gate = make_gate(settings, inbox, Heard(desk), lambda name, _: refused.append(name))
+        servers.append(DicomwebServer(gate))
+        servers[-1].start()
         wait_for(lambda: is_listening(port), what="STOW-RS")
-        return site, port
+        return desk
 
-    return make
-
-
-def test_results_go_to_an_archive_by_stow(
-    make_orthanc: Callable[..., Orthanc], make_node: Callable[..., NodeProcess], tmp_path: Path
-) -> None:
-    orthanc = make_orthanc({}, dicom_web=True)
-    orthanc.start()
-    away = {"name": "archive", "ae_title": "ARCHIVE", "stow_url": url_of(orthanc)}
-    node = make_node(DOUBLE, default_peer="archive", peers=[away])
-    node.start()
-    uid, files = write_series(tmp_path, "head")
-    storescu(node.port, files)
-    row = node.wait_for_state(uid, "DONE")
-    statuses = row["deliveries"]["archive"]["statuses"]
-    assert statuses == {"seg.dcm": "0x0000", "sr.dcm": "0x0000"}
-    assert orthanc.modalities() == ["SEG", "SR"]
-    # the same again does no harm: an archive that has it says so
-    assert node.run("resend", uid).returncode == 0
-    wait_for(lambda: len(node.events("delivered")) == 2, what="delivered again")
-    assert orthanc.modalities() == ["SEG", "SR"]
+    yield make
+    for server in servers:
+        server.stop()
 
 
-def test_archive_that_was_down_gets_its_results_later(
+def test_results_go_to_an_archive_by_stow_when_it_is_there(
     make_orthanc: Callable[..., Orthanc], make_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
     orthanc = make_orthanc({}, dicom_web=True)
@@ -95,7 +124,16 @@ def test_archive_that_was_down_gets_its_results_later(
     storescu(node.port, files)
     node.wait_for_event("delivery_failed", series=uid, code="peer-timeout")
     orthanc.start()
-    node.wait_for_state(uid, "DONE")
+    row = node.wait_for_state(uid, "DONE")
+    statuses = row["deliveries"]["archive"]["statuses"]
+    assert statuses == {"seg.dcm": "0x0000", "sr.dcm": "0x0000"}
+    assert orthanc.modalities() == ["SEG", "SR"]
+    # the same again does no harm; and by DICOM the peer cannot be called
+    assert node.run("resend", uid).returncode == 0
+    wait_for(lambda: len(node.events("delivered")) == 2, what="delivered again")
+    assert orthanc.modalities() == ["SEG", "SR"]
+    answer = node.run("echo", "archive")
+    assert (answer.returncode, "no host and port" in answer.stderr) == (2, True)
 
 
 def test_archive_says_of_each_object_what_became_of_it(
@@ -133,12 +171,9 @@ def test_archive_says_of_each_object_what_became_of_it(
         offer(path, stow_secret_file="secret")
 
 
-def test_refused_object_ends_the_delivery(
-    make_web: Callable[..., tuple[Site, int]], tmp_path: Path
-) -> None:
+def test_refused_object_ends_the_delivery(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
     """The node's own STOW-RS is the archive: it says what it does not take."""
-    _, port = make_web()
-    table = {"name": "a", "ae_title": "A", "stow_url": f"http://127.0.0.1:{port}/dicom-web"}
+    table = {"name": "a", "ae_title": "A", "stow_url": make_desk().url}
     config = make_config({"peers": [table]}, tmp_path / "node.toml")
     _, (good, *_) = write_series(tmp_path, "head")
     bad = tmp_path / "bad.dcm"
@@ -236,13 +271,13 @@ def test_answer_that_does_not_say_stored_is_a_failure(
 
 
 def test_archive_sends_a_series_by_stow(
-    make_orthanc: Callable[..., Orthanc],
-    make_web: Callable[..., tuple[Site, int]],
-    tmp_path: Path,
+    make_orthanc: Callable[..., Orthanc], make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     (tmp_path / "secret").chmod(0o600)
-    site, port = make_web({"secret_file": str(tmp_path / "secret")})
+    port = free_port()
+    table = {"enabled": True, "port": port, "secret_file": str(tmp_path / "secret")}
+    site = make_site(dicomweb=table)
     orthanc = make_orthanc(
         {},
         dicom_web=True,
@@ -270,14 +305,14 @@ def test_archive_sends_a_series_by_stow(
 
 
 def test_each_object_of_a_request_has_its_status(
-    make_web: Callable[..., tuple[Site, int]], tmp_path: Path
+    make_desk: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    site, port = make_web(max_object=1 << 20)
-    uid, files = write_series(tmp_path, "head", 2)
+    desk = make_desk(max_object=1 << 20)
+    _, files = write_series(tmp_path, "head", 2)
     _, (huge,) = write_series(tmp_path, "huge", 1, size=800)
     contents = [path.read_bytes() for path in files]
     body = part10("mark", *contents, b"no DICOM at all" * 20, huge.read_bytes())
-    answer = post(site.node, port, body)
+    answer = desk.post(body)
     assert answer.status_code == 202
     assert answer.headers["content-type"] == "application/dicom+json"
     told = Dataset.from_json(answer.text)
@@ -286,15 +321,16 @@ def test_each_object_of_a_request_has_its_status(
     assert large.FailureReason == 0xA700
     (other,) = told.OtherFailuresSequence
     assert other.FailureReason == 0xC000
-    assert site.node.wait_for_state(uid, "DONE")["images"] == 2
-    assert list(site.node.states()) == [uid]
-    assert not list((site.node.data / "incoming").iterdir())
+    assert [dcmread(path) for path in desk.stored] == [dcmread(path) for path in files]
+    assert not desk.left()
+    assert desk.closed == [-1]
 
-    # the same again: idempotent; into another study: refused
-    assert post(site.node, port, part10("mark", *contents)).status_code == 200
-    assert post(site.node, port, body, f"/{study_of('head')}").status_code == 202
-    assert post(site.node, port, part10("mark", *contents), "/1.2.3").status_code == 409
-    assert site.node.wait_for_state(uid, "DONE")["images"] == 2
+    # the same again: the sorting finds the duplicates; into another study: refused
+    assert desk.post(part10("mark", *contents)).status_code == 200
+    assert desk.post(body, f"/{study_of('head')}").status_code == 202
+    assert desk.post(part10("mark", *contents), "/1.2.3").status_code == 409
+    assert len(desk.stored) == 6
+    assert not desk.left()
 
 
 @pytest.mark.parametrize(
@@ -309,99 +345,90 @@ def test_each_object_of_a_request_has_its_status(
     ],
 )
 def test_malformed_requests(
-    content_type: str, body: bytes, status: int, make_web_once: tuple[Site, int]
+    content_type: str, body: bytes, status: int, make_desk: Callable[..., Desk]
 ) -> None:
-    site, port = make_web_once
-    answer = post(site.node, port, body, headers={"Content-Type": content_type})
+    desk = make_desk()
+    answer = desk.post(body, headers={"Content-Type": content_type})
     assert answer.status_code == status
-    assert not list((site.node.data / "incoming").iterdir())
+    assert not desk.stored
+    assert not desk.left()
 
 
-@pytest.fixture(scope="module")
-def make_web_once(tmp_path_factory: pytest.TempPathFactory, atlas_folder: Path) -> Any:
-    """A node that only refuses."""
-    port = free_port()
-    node = NodeProcess(
-        tmp_path_factory.mktemp("web") / "node",
-        {"atlas_folder": str(atlas_folder), "dicomweb": {"enabled": True, "port": port}},
-        DOUBLE,
-    )
-    try:
-        node.start()
-        yield Site(node, None), port  # type: ignore[arg-type] # no PACS: nothing is sent
-    finally:
-        node.kill()
-
-
-def test_callers_without_the_secret_are_refused_before_the_body_is_read(
-    make_web: Callable[..., tuple[Site, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_client_that_goes_away_in_the_middle_leaves_nothing_half(
+    make_desk: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    from tests import peers
+    desk = make_desk()
+    _, files = write_series(tmp_path, "head", 2)
+    body = part10("mark", *(path.read_bytes() for path in files))
+    with socket.create_connection(("127.0.0.1", desk.port)) as client:
+        head = (
+            "POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\n"
+            'Content-Type: multipart/related; type="application/dicom"; boundary=mark\r\n'
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        client.sendall(head.encode() + body[:-2000])
+        wait_for(lambda: desk.stored, what="the first object")
+    wait_for(lambda: desk.closed, what="the end")
+    assert [dcmread(path) for path in desk.stored] == [dcmread(files[0])]
+    assert not desk.left()
 
-    monkeypatch.setitem(peers.ENVIRONMENT, "STOW_SECRET", SECRET)
-    site, port = make_web({"secret_env": "STOW_SECRET"})
+
+def test_callers_without_the_secret_are_refused(
+    make_desk: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOW_SECRET", SECRET)
+    desk = make_desk({"secret_env": "STOW_SECRET"})
     _, (path, *_) = write_series(tmp_path, "head")
     body = part10("mark", path.read_bytes())
 
     def status(authorization: str) -> int:
         headers = {"Authorization": authorization} if authorization else {}
-        return int(post(site.node, port, body, headers=headers).status_code)
+        return int(desk.post(body, headers=headers).status_code)
 
     basic = base64.b64encode(f"anybody:{SECRET}".encode()).decode()
     wrong = base64.b64encode(b"anybody:wrong").decode()
-    assert [status(""), status("Bearer wrong"), status(f"Basic {wrong}"), status("Basic \xe4")] == [
-        401
-    ] * 4
+    bad = ("", "Bearer wrong", f"Basic {wrong}", "Basic \xe4")
+    assert [status(item) for item in bad] == [401] * 4
+    assert not desk.stored
+    assert len(desk.refused) == 4
     assert [status(f"Bearer {SECRET}"), status(f"Basic {basic}")] == [200, 200]
-    assert SECRET not in site.node.log.read_text()
-    assert len(site.node.events("caller_refused")) == 4
 
 
+@pytest.mark.parametrize(
+    ("config", "status"),
+    [({"accept_unknown_callers": False}, 403), ({"min_free_disk": 1 << 60}, 503)],
+)
 def test_unknown_senders_and_a_full_disk_are_refused(
-    make_node: Callable[..., NodeProcess], tmp_path: Path
+    config: dict[str, Any], status: int, make_desk: Callable[..., Desk], tmp_path: Path
 ) -> None:
+    desk = make_desk(**config)
     _, (path, *_) = write_series(tmp_path, "head")
-    body = part10("mark", path.read_bytes())
-    for name, config, status in (
-        ("strict", {"accept_unknown_callers": False}, 403),
-        ("full", {"min_free_disk": 1 << 60}, 503),
-    ):
-        port = free_port()
-        table = {"enabled": True, "port": port}
-        node = make_node(DOUBLE, name=name, dicomweb=table, **config)
-        node.start()
-        assert post(node, port, body).status_code == status
-        assert not list((node.data / "incoming").iterdir())
+    assert desk.post(part10("mark", path.read_bytes())).status_code == status
+    assert not desk.left()
 
 
 def test_https_with_client_certificates_in_both_directions(
-    make_web: Callable[..., tuple[Site, int]],
-    make_node: Callable[..., NodeProcess],
-    certificates: Certificates,
-    tmp_path: Path,
+    make_desk: Callable[..., Desk], certificates: Certificates, tmp_path: Path
 ) -> None:
-    """One node sends its results to another by HTTPS."""
-    site, port = make_web({"tls": True}, tls=certificates.node)
+    desk = make_desk({"tls": True}, tls=certificates.node)
     certificate, key = certificates.of("dcmtk")
-    away = {
-        "name": "next",
-        "ae_title": "NEXT",
-        "stow_url": f"https://127.0.0.1:{port}/dicom-web",
-    }
+    away = {"name": "a", "ae_title": "A", "stow_url": desk.url.replace("http", "https")}
     tls = {"certificate": str(certificate), "key": str(key), "ca": str(certificates.ca)}
-    first = make_node(DOUBLE, name="first", default_peer="next", peers=[away], tls=tls)
-    first.start()
-    uid, files = write_series(tmp_path, "head")
-    storescu(first.port, files)
-    first.wait_for_state(uid, "DONE")
-    states = wait_for(lambda: found if len(found := site.node.states()) == 2 else None)
-    assert uid not in states, "results came, not images"
+    config = make_config({"peers": [away], "tls": tls}, tmp_path / "node.toml")
+    _, (path, *_) = write_series(tmp_path, "head")
+    told: dict[str, int] = {}
+    send(config, config.peer("a"), [[path]], told.__setitem__)
+    assert told == {path.name: 0}
+    # a server that another authority signed is not spoken to
+    other = {**tls, "ca": str(certificates.folder / "stranger-ca.pem")}
+    strange = make_config({"peers": [away], "tls": other}, tmp_path / "node.toml")
+    with pytest.raises(WebError, match="TLS"):
+        send(strange, strange.peer("a"), [[path]], told.__setitem__)
     # without a certificate that the authority signed there is no connection
-    body = part10("mark", files[0].read_bytes())
-    stranger = tuple(map(str, certificates.of("stranger")))
-    for cert in (None, stranger):
+    for cert in (None, tuple(map(str, certificates.of("stranger")))):
         with pytest.raises(requests.exceptions.ConnectionError):
-            post(site.node, port, body, scheme="https", verify=str(certificates.ca), cert=cert)
+            desk.post(b"", scheme="https", verify=str(certificates.ca), cert=cert)
+    assert len(desk.stored) == 1
 
 
 @pytest.mark.parametrize(
@@ -432,14 +459,6 @@ def test_https_with_client_certificates_in_both_directions(
 def test_unsafe_configurations_are_refused(values: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         make_config(values, Path("node.toml"))
-
-
-def test_peer_without_a_dicom_address_is_not_called_by_dicom(
-    make_node: Callable[..., NodeProcess],
-) -> None:
-    node = make_node(peers=[{"name": "a", "ae_title": "A", "stow_url": "http://127.0.0.1:1"}])
-    answer = node.run("echo", "a")
-    assert (answer.returncode, "no host and port" in answer.stderr) == (2, True)
 
 
 def test_boundary_of_a_body() -> None:
