@@ -60,7 +60,7 @@ def web_site(
         pacs.start()
         node.start()
         storescu(node.port, ct_ge)
-        node.wait_for_state(head_uid(ct_ge), "DONE", 200.0)
+        node.wait_for_state(head_uid(ct_ge), "DONE", 280.0)
         yield WebSite(node, pacs, f"http://localhost:{port}", head_uid(ct_ge))
     finally:
         node.kill()
