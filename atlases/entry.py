@@ -38,7 +38,8 @@ def entry_of(folder: Path) -> CatalogEntry:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         name = str(content["name"])
-        return catalog_entry(name) if name in CATALOG or "sha256" not in content else _built(content)
+        is_built = name not in CATALOG and "sha256" in content
+        return _built(content) if is_built else catalog_entry(name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AtlasAlteredError(
             f"{path} cannot be read. Put an unaltered copy of the atlas set there; one that was "

@@ -243,9 +243,18 @@ def test_out_that_cannot_be_made_is_2(tmp_path: Path, data: Path) -> None:
 
 def test_no_atlas_is_2_and_says_what_to_run(tmp_path: Path) -> None:
     save(stack(1), tmp_path / "in")
-    result = process(tmp_path / "in", tmp_path / "out", tmp_path / "nothing")
+    named = ("--atlas", "aspects-281")
+    result = process(tmp_path / "in", tmp_path / "out", tmp_path / "nothing", *named)
     assert result.exit_code == 2
     assert "atlas install aspects-281" in result.stderr
+
+
+def test_without_a_name_and_an_installed_atlas_the_embedded_one_is_taken(tmp_path: Path) -> None:
+    save(stack(1), tmp_path / "in")
+    # too short to be a head; that is said by the pipeline, which had an atlas
+    assert refused(
+        process(tmp_path / "in", tmp_path / "out", tmp_path / "nothing"), tmp_path / "out"
+    )
 
 
 @pytest.mark.parametrize("change", ["altered", "missing"])
