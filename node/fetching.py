@@ -160,25 +160,32 @@ class Fetcher:
             self._try(path, found)
 
     def _try(self, path: Path, found: Wish) -> None:
-        extra = {"series": found.series_uid, "peer": found.peer}
         found.attempts += 1
         series = FoundSeries(study_uid=found.study_uid, series_uid=found.series_uid)
+        images, code = 0, ""
         try:
             peer = self._config.peer(found.peer)
             done = retrieve(self._config, peer, series, self._keep)
-            if not done.completed + done.warning:
+            images = done.completed + done.warning
+            if not images:
                 raise RetrieveError(f"{peer.name} sent no image")
         except (PeerError, ConfigError) as error:
-            found.reason = str(error)
+            code, found.reason = error.code, str(error)
             found.is_over = found.attempts >= _ATTEMPTS or isinstance(error, ConfigError)
             found.next_attempt = now_s() + delay_s(self._config.delivery, found.attempts, self._rng)
-            LOG.warning(
-                "fetch_given_up" if found.is_over else "fetch_failed",
-                extra={**extra, "attempt": found.attempts, "code": error.code,
-                       "reason": found.reason},
-            )  # fmt: skip
         else:
             found.reason, found.is_over = "", True
-            LOG.info("fetched", extra={**extra, "images": done.completed + done.warning})
-        self._on_fetched(found.peer, found.study_uid, found.series_uid, found.reason)
         write_durably(path, found.model_dump_json().encode())
+        self._on_fetched(found.peer, found.study_uid, found.series_uid, found.reason)
+        _log(found, images, code)
+
+
+def _log(found: Wish, images: int, code: str) -> None:
+    extra = {"series": found.series_uid, "peer": found.peer}
+    if not found.reason:
+        LOG.info("fetched", extra={**extra, "images": images})
+        return
+    LOG.warning(
+        "fetch_given_up" if found.is_over else "fetch_failed",
+        extra={**extra, "attempt": found.attempts, "code": code, "reason": found.reason},
+    )

@@ -25,9 +25,9 @@ from pynetdicom.sop_class import (
 )
 
 from node.config import NodeConfig
-from node.peer import Peer
 from node.errors import AssociationAbortedError, RetrieveError
 from node.file_meta import file_meta
+from node.peer import Peer
 from node.presentation import CT_CLASSES, TRANSFER_SYNTAXES
 from node.scu import find, open_association
 

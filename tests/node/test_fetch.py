@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydicom import dcmread
 
+from node.commands.fetch import fetch
 from node.config import NodeConfig, make_config
 from node.errors import PeerError, RetrieveError
 from node.fetching import read_wish, wish
 from node.retrieve import FoundSeries, find_images, find_series, find_studies, retrieve
-from tests.node.conftest import Site
+from tests.node.conftest import DOUBLE, Site
 from tests.node.series import study_of, write_series
-from tests.peers import Orthanc, free_port, peer, storescu
+from tests.peers import NodeProcess, Orthanc, free_port, peer, storescu, to_toml
 
 ACCESSION = "PLANTED-ACC-0815"
 
@@ -66,61 +68,35 @@ def test_accession_is_no_pattern(pattern: str, tmp_path: Path) -> None:
         find_studies(config, config.peer("archive"), pattern)
 
 
-@pytest.mark.parametrize("way", ["move", "get"])
-def test_fetched_series_is_computed(
-    way: str,
-    archive: tuple[Orthanc, int],
-    make_site: Callable[..., Site],
-    tmp_path: Path,
+@pytest.mark.timeout(120)
+def test_fetched_series_is_computed_and_its_accession_number_kept_nowhere(
+    archive: tuple[Orthanc, int], make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
     orthanc, port = archive
     uid, files = fill(orthanc, tmp_path)
-    away = peer("archive", "ORTHANC", orthanc.port, retrieve=way)
-    node = make_site(port=port, peers=[away]).node
-    answer = node.run("fetch", "archive", "--study", study_of("head"))
-    assert (answer.returncode, answer.stdout) == (0, f"series {uid}: fetched\n"), answer.stderr
+    node = make_site(port=port, peers=[peer("archive", "ORTHANC", orthanc.port)]).node
+    answer = node.run("fetch", "archive", "--accession", stdin=f"{ACCESSION}\n")
+    assert (answer.returncode, "Accession number" in answer.stderr) == (0, True)
+    assert ACCESSION not in answer.stderr
+    assert answer.stdout == f"series {uid}: fetched\n"
     row = node.wait_for_state(uid, "DONE")
     assert (row["images"], row["calling_ae"]) == (len(files), "ORTHANC")
     assert list(node.states()) == [uid], "the MR series was not asked for"
     assert orthanc.modalities() == ["CT", "MR", "SEG", "SR"], "results go back to the archive"
     (line,) = node.events("fetched")
     assert (line["series"], line["images"]) == (uid, 4)
-
-
-def test_accession_number_is_asked_for_and_kept_nowhere(
-    archive: tuple[Orthanc, int], make_site: Callable[..., Site], tmp_path: Path
-) -> None:
-    orthanc, port = archive
-    uid, _ = fill(orthanc, tmp_path)
-    node = make_site(port=port, peers=[peer("archive", "ORTHANC", orthanc.port)]).node
-    answer = node.run("fetch", "archive", "--accession", stdin=f"{ACCESSION}\n")
-    assert answer.returncode == 0, answer.stderr
-    assert ACCESSION not in answer.stdout + answer.stderr
-    node.wait_for_state(uid, "DONE")
     told = node.log.read_text() + "".join(
         path.read_text() for path in (node.data / "fetches").iterdir()
     )
     assert ACCESSION not in told
+
+    # what is not there
     none = node.run("fetch", "archive", "--accession", stdin="NOBODY-HAS-THIS\n")
     assert none.returncode == 1
     assert "0 studies" in none.stderr
     assert "NOBODY-HAS-THIS" not in none.stderr + none.stdout
-
-
-def test_fetch_of_what_is_not_there(
-    archive: tuple[Orthanc, int], make_site: Callable[..., Site], tmp_path: Path
-) -> None:
-    orthanc, port = archive
-    node = make_site(
-        port=port,
-        peers=[peer("archive", "ORTHANC", orthanc.port), peer("away", "AWAY", free_port())],
-    ).node
     answer = node.run("fetch", "archive", "--study", "1.2.3")
     assert (answer.returncode, "no such series" in answer.stderr) == (1, True)
-    assert node.run("fetch", "away", "--study", "1.2.3").returncode == 1
-    assert node.run("fetch", "nobody", "--study", "1.2.3").returncode == 2
-    assert node.run("fetch", "archive", "--study", "../1").returncode == 2
-    assert node.run("fetch", "archive").returncode == 2
     # a wish that cannot come true is given up, and says why
     path = wish(node.data, "nobody", FoundSeries(study_uid="1.2", series_uid="1.2.3"))
     node.wait_for_event("fetch_given_up", series="1.2.3")
@@ -128,6 +104,37 @@ def test_fetch_of_what_is_not_there(
     assert found is not None
     assert found.is_over
     assert "nobody" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nobody", "--study", "1.2.3"], 2),
+        (["archive", "--study", "../1"], 2),
+        (["archive"], 2),
+        (["archive", "--study", "1.2.3", "--accession"], 2),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(to_toml({"peers": [peer("archive", "AWAY", free_port())]}))
+    answer = CliRunner().invoke(fetch, [*arguments, "--config", str(config)])
+    assert answer.exit_code == code, answer.output
+
+
+def test_stopped_node_fetches_when_it_starts(
+    archive: tuple[Orthanc, int], make_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    orthanc, port = archive
+    uid, _ = fill(orthanc, tmp_path)
+    away = peer("archive", "ORTHANC", orthanc.port, retrieve="get")
+    node = make_node(DOUBLE, port=port, peers=[away])
+    arguments = ["archive", "--study", study_of("head"), "--config", str(node.config_file)]
+    answer = CliRunner().invoke(fetch, arguments)
+    assert answer.output == "1 series will be fetched when the node starts\n"
+    node.start()
+    node.wait_for_event("fetched", series=uid, images=4)
+    node.wait_for_state(uid, "DONE")
 
 
 def test_archive_that_may_not_send_here_is_said_to_have_failed(
