@@ -25,7 +25,6 @@ CRASH_ONCE = "CRASH ONCE"
 CRASH = "CRASH"
 HANG = "HANG"
 DEFECT = "DEFECT"
-EAT = "EAT"
 HOLD = "HOLD"
 HUGE = "HUGE"
 QUOTE = "QUOTE"
@@ -69,10 +68,6 @@ def _misbehave(wish: str, job: Job, head: Dataset) -> None:
         bytearray(1 << 40)
     if wish == QUOTE:
         raise ValueError(f"cannot read {head.PatientName}")
-    if wish == EAT:
-        eaten = []
-        while True:
-            eaten.append(bytearray(1 << 26))
     if wish == HANG:
         threading.Event().wait()
     if wish == HOLD:

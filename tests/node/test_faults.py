@@ -160,7 +160,6 @@ def test_rejected_series_is_computed_again_by_hand(make_site: MakeSite, tmp_path
     [
         (double.CRASH_ONCE, "DONE", ""),
         (double.CRASH, "FAILED", "worker-crashed"),
-        (double.EAT, "FAILED", "worker-crashed"),
         (double.HANG, "FAILED", "worker-timeout"),
         (double.DEFECT, "FAILED", "encoding"),
     ],
