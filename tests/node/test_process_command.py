@@ -172,11 +172,15 @@ def test_a_head_is_done_twice_with_the_same_bytes(tmp_path: Path, data: Path) ->
     assert found["levels"]["ganglionic"]["index"] == 15
 
 
+MORE = ("--all-slices", "--asymmetry-flags")
+
+
+@pytest.mark.timeout(240)
 def test_methods_are_chosen_and_recorded(tmp_path: Path, data: Path) -> None:
     save(datasets(), tmp_path / "in")
     fixed = ("--levels", "15,19", "--age", "60")
     recorded, uids = [], set()
-    for how in ((), ("--registration", "affine"), ("--brain", "paper")):
+    for how in ((), ("--registration", "affine"), ("--brain", "paper", *MORE)):
         out = tmp_path / "-".join(("out", *how))
         assert process(tmp_path / "in", out, data, *fixed, *how).exit_code == 0
         found = json.loads((out / "result.json").read_text())
@@ -188,8 +192,15 @@ def test_methods_are_chosen_and_recorded(tmp_path: Path, data: Path) -> None:
     assert recorded == [
         {"brain within the skull", "greedy"},
         {"brain within the skull", "affine correlation"},
-        {"brain as in the paper", "greedy"},
+        {
+            "brain as in the paper",
+            "regions on neighbouring slices",
+            "side difference for review",
+            "greedy",
+        },
     ]
+    assert found["neighbours"]
+    assert all("for_review" in region for region in found["regions"])
     assert len(uids) == len(recorded)
 
 
