@@ -8,6 +8,21 @@ from pathlib import Path
 from node.errors import ConfigError
 
 
+def require_pair(certificate: Path, key: Path) -> None:
+    """Check that a server can use a certificate and its key, expired or not.
+
+    Raises
+    ------
+    ConfigError
+        It cannot.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError(f"{certificate}, {key}: cannot be used ({why})") from error
+
+
 def expiry(certificate: Path, key: Path) -> float:
     """Return until when a certificate is good, in seconds since the epoch.
 

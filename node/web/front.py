@@ -9,16 +9,19 @@ from typing import Final
 
 from node import scu
 from node.audit_message import Happened
+from node.certificate import require_pair
 from node.config import NodeConfig
 from node.health import Readiness
 from node.inbox import Inbox
 from node.metrics import Metrics
 from node.scp import Listener
 from node.state import Ledger
+from node.web.accounts import read_users
 from node.web.app import create_app
 from node.web.desk import Desk
 from node.web.feed import Feed
 from node.web.server import WebServer
+from node.web.settings import Web
 from node.web.uploads import Uploads
 
 UPLOADS: Final = "uploads"
@@ -59,10 +62,16 @@ class Front:
     Parameters
     ----------
     node : Inside
+
+    Raises
+    ------
+    ConfigError
+        Certificate, key or users cannot be used.
     """
 
     def __init__(self, node: Inside) -> None:
         config, ledger = node.config, node.ledger
+        _require_usable(config.web)
         self.desk = Desk(
             config=config,
             ledger=ledger,
@@ -89,3 +98,10 @@ class Front:
         self._feed.stop()
         self._server.stop()
         self.desk.pictures.stop()
+
+
+def _require_usable(settings: Web) -> None:
+    if settings.users_file is not None:
+        read_users(settings.users_file)
+    if settings.certificate is not None and settings.key is not None:
+        require_pair(settings.certificate, settings.key)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import json
 import logging
 import socket
+import ssl
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +14,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from node.errors import ConfigError
 from node.state import series_key
 from node.web.accounts import hash_password, write_users
+from node.web.security import COOKIE
 from node.web.server import WebServer
 from node.web.settings import Web
 from tests.node.conftest import DOUBLE
 from tests.node.series import PATIENT, write_series
-from tests.peers import NodeProcess, free_port, storescu, tool, wait_for
-from tests.web.fronts import Desktop
+from tests.peers import NodeProcess, free_port, run, storescu, tool, wait_for
+from tests.web.fronts import Desktop, make_desktop
 
 PASSWORD = "correct horse"
 
@@ -153,3 +157,44 @@ def test_changes_are_streamed_until_the_server_stops(desktop: Desktop) -> None:
         desktop.front.stop()
         server.stop()
         assert set(lines) <= {b"\n"}  # it ends
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    key, path = folder / "web.key", folder / "web.pem"
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+        "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", path)  # fmt: skip
+    return path, key
+
+
+def test_with_a_certificate_it_is_https_and_cookies_stay_on_it(tmp_path: Path) -> None:
+    (certificate, key), port = certified(tmp_path), free_port()
+    users = tmp_path / "users"
+    write_users(users, {"alice": hash_password(PASSWORD)})
+    settings = Web(port=port, users_file=users, certificate=certificate, key=key)
+    desktop = make_desktop(tmp_path / "data", **settings.model_dump())
+    server = WebServer(desktop.front.app, settings)
+    server.start()
+    form = f"name=alice&password={PASSWORD.replace(' ', '+')}&next=/healthz".encode()
+    context = ssl.create_default_context(cafile=certificate)
+    jar = http.cookiejar.CookieJar()
+    opener = urllib.request.build_opener(
+        urllib.request.HTTPSHandler(context=context), urllib.request.HTTPCookieProcessor(jar)
+    )
+    with opener.open(f"https://localhost:{port}/login", form, timeout=30) as answer:
+        assert answer.read() == b"alive\n"
+        assert answer.headers["Strict-Transport-Security"]
+    assert [(cookie.secure, cookie.name) for cookie in jar] == [(True, COOKIE)]
+    server.stop()
+    desktop.front.stop()
+
+
+@pytest.mark.parametrize("wrong", ["certificate", "users_file"])
+def test_what_cannot_be_used_is_said_before_anything_listens(tmp_path: Path, wrong: str) -> None:
+    certificate, key = certified(tmp_path)
+    values = {"certificate": certificate, "key": key}
+    if wrong == "certificate":
+        certificate.write_text("no certificate")
+    else:
+        values = {"users_file": tmp_path / "nobody"}
+    with pytest.raises(ConfigError, match=values[wrong].name):
+        make_desktop(tmp_path / "data", **values)
