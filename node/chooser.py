@@ -17,6 +17,7 @@ from typing import Final
 from node.config import NodeConfig
 from node.evidence import place_of
 from node.heads import read_head
+from node.objects import is_note
 from node.presentation import CT_CLASSES
 from node.series_rules import GOOD, TEXTS, SeriesFacts, Suitability, Use, as_text, judge
 from node.state import Generation, Ledger, SeriesRecord, State, now_s
@@ -262,7 +263,7 @@ def _came_to_nothing(record: SeriesRecord) -> bool:
     latest = record.latest
     if latest is None or record.state is State.RECEIVING:
         return False
-    is_failed = latest.state is State.FAILED and not latest.objects
+    is_failed = latest.state is State.FAILED and (not latest.objects or is_note(latest.objects))
     return latest.state is State.REJECTED or is_failed
 
 

@@ -17,7 +17,15 @@ from typing import Final
 
 from node.config import NodeConfig
 from node.keeping_settings import Retention
-from node.state import CommitState, Ledger, SeriesRecord, State, now_s
+from node.state import (
+    CommitState,
+    DeliveryRecord,
+    DeliveryState,
+    Ledger,
+    SeriesRecord,
+    State,
+    now_s,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -36,8 +44,13 @@ def is_finished(record: SeriesRecord) -> bool:
     """Tell whether nothing more will happen to a series, and nothing was lost."""
     if record.state not in _FINISHED or record.latest is None:
         return False
-    commitments = [item.commitment for item in record.latest.deliveries.values()]
-    return all(item is None or item.state is CommitState.COMMITTED for item in commitments)
+    return all(_is_settled(item) for item in record.latest.deliveries.values())
+
+
+def _is_settled(delivery: DeliveryRecord) -> bool:
+    if delivery.state is DeliveryState.WAITING:  # the note of a rejection, for example
+        return False
+    return delivery.commitment is None or delivery.commitment.state is CommitState.COMMITTED
 
 
 def to_delete(

@@ -50,6 +50,11 @@ def test_results_that_nobody_confirmed_stay() -> None:
         assert is_finished(found) == (state is CommitState.COMMITTED)
 
 
+def test_note_of_a_rejection_that_waits_stays() -> None:
+    waiting = DeliveryRecord(since=0.0, state=DeliveryState.WAITING)
+    assert not is_finished(record("a", State.REJECTED, 0.0, deliveries={"pacs": waiting}))
+
+
 def test_age_and_room_decide() -> None:
     now = 100 * DAY
     series = [
