@@ -95,7 +95,7 @@ def carry(
         of on a level. A slice between two that were registered has the lesser
         of their correlations.
     """
-    found = {}
+    found: dict[int, Registration] = {}
     for side in sides:
         found |= dict(_outwards((index, at_level), distances_mm, side, register))
     return dict(sorted(found.items()))

@@ -10,6 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from pipeline.all_slices import REACH_MM, carry, reachable
+from pipeline.arrays import FloatArray
 from pipeline.encode.seg import source_of_frame
 from pipeline.regions import LEFT_OFFSET, Level, at_level
 from pipeline.registration import Registration
@@ -18,6 +19,10 @@ from tests.pipeline.test_quality import registration
 from tests.pipeline.test_run import as_bytes, seg_points
 
 BRAIN = np.ones(40, dtype=bool)
+
+
+def _even(step_mm: float) -> FloatArray:
+    return np.asarray(np.arange(40) * step_mm, dtype=float)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +37,7 @@ BRAIN = np.ones(40, dtype=bool)
 def test_half_the_way_to_the_other_level_and_no_further_than_10_mm(
     step_mm: float, levels: tuple[int, int], lower: object, upper: object
 ) -> None:
-    distances = np.arange(40) * step_mm
+    distances = _even(step_mm)
     assert reachable(distances, BRAIN, *levels) == lower
     assert reachable(distances, BRAIN, *levels[::-1]) == upper
 
@@ -40,7 +45,7 @@ def test_half_the_way_to_the_other_level_and_no_further_than_10_mm(
 def test_a_side_ends_where_the_brain_ends() -> None:
     has_brain = BRAIN.copy()
     has_brain[8] = False
-    below, above = reachable(np.arange(40) * 2.5, has_brain, 10, 30)
+    below, above = reachable(_even(2.5), has_brain, 10, 30)
     assert below == (9,)
     assert above == (11, 12, 13, 14)
 
@@ -57,7 +62,7 @@ def test_slices_between_take_the_map_between() -> None:
         asked.append(index)
         return _shifted(index, 0.7 if index == 12 else 0.9)
 
-    distances = np.arange(40) * 2.0
+    distances = _even(2.0)
     found = carry(_shifted(10), distances, 10, ((), (11, 12, 13, 14)), register)
     assert asked == [12, 14]
     assert list(found) == [11, 12, 13, 14]
@@ -66,12 +71,12 @@ def test_slices_between_take_the_map_between() -> None:
     assert [round(one.ncc, 2) for one in found.values()] == [0.7, 0.7, 0.7, 0.9]
 
 
-@pytest.mark.parametrize("bad", [{"ncc": 0.5}, {"ncc": float("nan")}, {"folds": 2}])
-def test_a_side_ends_before_the_first_slice_that_fits_badly(bad: dict[str, float]) -> None:
+@pytest.mark.parametrize(("ncc", "folds"), [(0.5, 0), (float("nan"), 0), (0.8, 2)])
+def test_a_side_ends_before_the_first_slice_that_fits_badly(ncc: float, folds: int) -> None:
     def register(index: int) -> Registration:
-        return replace(_shifted(index), **bad) if index == 8 else _shifted(index)
+        return _shifted(index, ncc, folds) if index == 8 else _shifted(index)
 
-    found = carry(_shifted(10), np.arange(40) * 5.0, 10, ((9, 8, 7), (11,)), register)
+    found = carry(_shifted(10), _even(5.0), 10, ((9, 8, 7), (11,)), register)
     assert list(found) == [9, 11]
 
 
