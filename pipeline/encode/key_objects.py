@@ -81,7 +81,15 @@ def build_key_objects(
         contributing_equipment=contributing_equipment(provenance, settings, new_uid),
         **sop_arguments(provenance, settings, moment),
     )
+    _take_purposes_away(document)
     document.copy_patient_and_study_information(headers[0])
     restore_patient(document, series.datasets[0])
     stamp(document, moment)
     return document
+
+
+def _take_purposes_away(document: Dataset) -> None:
+    """Leave the references without a concept name, as TID 2010 has them; the encoder adds one."""
+    for item in document.ContentSequence:
+        if item.ValueType in {"IMAGE", "COMPOSITE"}:
+            del item.ConceptNameCodeSequence

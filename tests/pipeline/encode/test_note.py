@@ -20,7 +20,9 @@ from tests.pipeline.encode.test_validators import (
     long_chinese_name,
     lossy,
     needs,
+    said_by,
     saved,
+    start_sr_validator,
     unexplained,
 )
 
@@ -91,3 +93,15 @@ def test_validators(change: object, tmp_path: Path) -> None:
     done = subprocess.run(["dsrdump", path], capture_output=True, check=True, timeout=50)
     # of a character set that it cannot convert it says so
     assert [line for line in done.stderr.splitlines() if b"GB18030" not in line] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@needs("DicomSRValidator")
+def test_sr_validator(tmp_path: Path) -> None:
+    path = saved(tmp_path, "note.dcm", note_of(ct_images()))
+    lines, found = said_by(start_sr_validator(path))
+    assert "Found EnhancedSR IOD" in lines
+    # the note follows no template of PS3.16 and says so: it names none
+    assert "ContentTemplateSequence" not in dcmread(path)
+    assert [line for line in found if not line.endswith(": Content Item not in template")] == []

@@ -95,6 +95,8 @@ def test_enhanced_report_says_the_same(encoded: dict[str, Dataset]) -> None:
 def test_key_objects_point_at_slices_seg_and_sr(encoded: dict[str, Dataset], encoding: str) -> None:
     document = encoded[f"ko{encoding}.dcm"]
     assert document.ConceptNameCodeSequence[0].CodeValue == "113000"
+    references = [item for item in document.ContentSequence if "ReferencedSOPSequence" in item]
+    assert not [item for item in references if "ConceptNameCodeSequence" in item]
     pointed_at = [
         item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
         for item in document.ContentSequence
