@@ -35,7 +35,10 @@ MOST_FILES: Final = 20_000
 
 _LARGEST_RATIO: Final = 200  # air and padding compress well, a bomb five times better
 _RATIO_COUNTS_FROM: Final = 4 << 20
-_LARGEST_FILE: Final = 512 << 20
+_LARGEST_FILE: Final = 128 << 20
+_LARGEST_DIRECTORY: Final = 512 * MOST_FILES
+_AT_ONCE: Final = 2
+_DIRECTORY_SIZE: Final = 5  # of what the zip's end record holds
 _PIECE: Final = 1 << 20
 _FORGOTTEN_S: Final = 120.0
 _BAD_ZIP: Final = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError)
@@ -104,6 +107,8 @@ class Uploads:
         self._most_bytes = most_bytes
         self._open: dict[int, _Open] = {}
         self._lock = threading.Lock()
+        # a file is in memory while it is taken in
+        self._taking = threading.BoundedSemaphore(_AT_ONCE)
         # associations are known by the id of an object, which is never negative
         self._numbers = itertools.count(1)
         make_private(folder)
@@ -156,16 +161,18 @@ class Uploads:
         """
         taken = Taken()
         try:
-            if zipfile.is_zipfile(path) and not _is_dicom(path):
-                self._take_zip(number, path, taken)
-            else:
-                self._count(number, path.stat().st_size)
-                self._take_file(number, path, taken)
+            with self._taking:
+                if zipfile.is_zipfile(path) and not _is_dicom(path):
+                    self._take_zip(number, path, taken)
+                else:
+                    self._count(number, path.stat().st_size)
+                    self._take_file(number, path, taken)
         finally:
             path.unlink(missing_ok=True)
         return taken
 
     def _take_zip(self, number: int, path: Path, taken: Taken) -> None:
+        _require_small_directory(path)
         try:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
@@ -239,6 +246,14 @@ class Uploads:
         for number in forgotten:
             with contextlib.suppress(UploadError):
                 self.end(number)
+
+
+def _require_small_directory(path: Path) -> None:
+    """Refuse a zip whose list of files alone would fill the memory: it is read at once."""
+    with path.open("rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what the reader itself asks
+    if end is None or end[_DIRECTORY_SIZE] > _LARGEST_DIRECTORY:
+        raise UploadError(f"a zip has at most {MOST_FILES} files", 413)
 
 
 def _is_dicom(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def test_a_zip_bomb_is_refused(desktop: Desktop) -> None:
     assert (answer.status_code, "far more than images" in answer.text) == (413, True)
     assert not list((desktop.folder / "uploads").iterdir())
     assert not desktop.ears.stored_paths
+
+
+def test_a_zip_of_countless_files_is_refused_before_they_are_listed(desktop: Desktop) -> None:
+    # an end record that speaks of a directory of 64 MiB, behind one that long
+    size = 64 << 20
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFE, 0xFFFE, size, 0, 0)
+    answer = desktop.client().post(f"/api/v1/uploads/{begin(desktop)}", content=bytes(size) + end)
+    assert (answer.status_code, "at most 20000 files" in answer.text) == (413, True)
 
 
 def test_more_than_allowed_is_refused_packed_or_not(tmp_path: Path) -> None:
