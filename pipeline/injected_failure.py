@@ -98,7 +98,9 @@ def _ellipsoid(
 
 def _brain_box(voxels: HuArray) -> tuple[FloatArray, FloatArray]:
     """Return the lowest and the highest index of the skull's bounding box."""
-    places = np.argwhere(ndimage.binary_opening(voxels > _BONE_HU, np.ones((1, 2, 2))))
+    pieces, _ = ndimage.label(ndimage.binary_opening(voxels > _BONE_HU, np.ones((1, 2, 2))))
+    # the head rest is a piece of its own
+    places = np.argwhere(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
     return places.min(axis=0).astype(float), places.max(axis=0).astype(float)
 
 

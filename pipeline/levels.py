@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.arrays import FloatArray
-from pipeline.errors import CoverageError, GeometryError, IncompleteSeriesError
+from pipeline.errors import CoverageError, GeometryError, IncompleteSeriesError, SeriesError
 from pipeline.localizer.decode import Pick, choose, normalised
 from pipeline.regions import Level
 from pipeline.series import CtSeries
@@ -160,6 +160,36 @@ def levels_by_person(series: CtSeries, ganglionic: int, supraganglionic: int) ->
         for level, index in zip(Level, (ganglionic, supraganglionic), strict=True)
     ]
     return _both(series, choices[0], choices[1], "person")
+
+
+def with_opinions(
+    levels: AspectsLevels,
+    series: CtSeries,
+    similarity: FloatArray,
+    network: FloatArray | None = None,
+) -> AspectsLevels:
+    """Set what the method would have chosen beside what a person chose.
+
+    Parameters
+    ----------
+    levels : AspectsLevels
+        As the person chose them; their slices stay.
+    series : CtSeries
+    similarity, network : numpy.ndarray
+        As in `find_levels`.
+    """
+    try:
+        own = find_levels(series, similarity, network)
+    except SeriesError:
+        return levels
+    low, high = (
+        replace(
+            levels.get(level),
+            opinions=(("person", levels.get(level).index), ("method", own.get(level).index)),
+        )
+        for level in Level
+    )
+    return replace(levels, ganglionic=low, supraganglionic=high)
 
 
 def _both(

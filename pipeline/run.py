@@ -25,8 +25,9 @@ from pipeline.encode.findings import Findings
 from pipeline.encode.objects import ObjectKind
 from pipeline.errors import CoverageError, GeometryError, LevelsError
 from pipeline.foreign_density import foreign_density
+from pipeline.head_frame import framed, framed_atlas
 from pipeline.hyperdense import hyperdense_ml
-from pipeline.levels import AspectsLevels, find_levels, levels_by_person
+from pipeline.levels import AspectsLevels, find_levels, levels_by_person, with_opinions
 from pipeline.localizer.infer import Localizer
 from pipeline.mapping import LevelMap, RegionMap, map_labels, split_tissue
 from pipeline.measure import RegionMeasurement, measure
@@ -41,6 +42,7 @@ from pipeline.review import ReviewLimits, review_algorithm
 from pipeline.series import CtSeries
 from pipeline.steadiness import jitter_mm
 from pipeline.template_levels import match_templates
+from pipeline.upside_down import half_turn_gain
 from pipeline.volume import Volume, slab, to_volume
 
 _MIN_SECTION_MM2: Final = 3000.0  # half of the largest cut through an infant's brain
@@ -186,7 +188,7 @@ def run(
     atlases = {level: candidates[level][0] for level in Level}
     with watch.time("levels"):
         head = _Head(series, volume, brain, align_head(volume, brain))
-        levels = chosen or _levels(head, tools, atlases)
+        levels = _levels(head, tools, atlases, chosen)
         _check_brain(head, levels)
     with watch.time("registration"):
         slabs = {level: slab(volume, levels.get(level).index) for level in Level}
@@ -221,7 +223,7 @@ def run(
             measurements,
             age,
             notes=eligibility.notes,
-            head=_head_numbers(head, levels),
+            head=_head_numbers(head, levels, slabs, fits),
         )
     provenance = _provenance(head, tools, age, fits, levels, parameters)
     findings = Findings(
@@ -272,11 +274,15 @@ def _chosen_levels(series: CtSeries, parameters: Parameters) -> AspectsLevels | 
         raise LevelsError(str(error)) from error
 
 
-def _levels(head: _Head, tools: Tools, atlases: dict[Level, Atlas]) -> AspectsLevels:
+def _levels(
+    head: _Head, tools: Tools, atlases: dict[Level, Atlas], chosen: AspectsLevels | None
+) -> AspectsLevels:
     similarity = match_templates(head.volume, head.brain, head.midline, list(atlases.values()))
     network = None
     if tools.localizer is not None:
         network = tools.localizer.evidence(head.volume).log_evidence
+    if chosen is not None:
+        return with_opinions(chosen, head.series, similarity, network)
     return find_levels(head.series, similarity, network)
 
 
@@ -359,7 +365,12 @@ def _about(
         yield _map(head, fit.atlas, place, slab(volume, place), registration)
 
 
-def _head_numbers(head: _Head, levels: AspectsLevels) -> HeadNumbers:
+def _head_numbers(
+    head: _Head,
+    levels: AspectsLevels,
+    slabs: dict[Level, HuArray],
+    fits: dict[Level, BestFit],
+) -> HeadNumbers:
     chosen = [levels.get(level).index for level in Level]
     gaps = [
         skull_gap_degrees(
@@ -372,7 +383,22 @@ def _head_numbers(head: _Head, levels: AspectsLevels) -> HeadNumbers:
         **asdict(foreign_density(head.volume, head.brain, (chosen[0], chosen[1]))),
         skull_gap_degrees=max(gaps),
         jitter_mm=jitter_mm(head.volume, *chosen),
+        half_turn_gain=sum(
+            _half_turn_gain(head, index, slabs[level], fits[level])
+            for level, index in zip(Level, chosen, strict=True)
+        ),
     )
+
+
+def _half_turn_gain(head: _Head, index: int, mean_hu: HuArray, fit: BestFit) -> float:
+    view = head.volume.view
+    fixed = framed(
+        view.apply(mean_hu),
+        view.apply(head.brain[index]),
+        view.spacing(head.volume.pixel_spacing_mm),
+        fit.registration.midline,
+    )
+    return half_turn_gain(fixed, framed_atlas(fit.atlas))
 
 
 def _provenance(

@@ -25,8 +25,8 @@ from pipeline.series import load_series
 _NO_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # goes into DICOM objects, of which none is made
 _AGE_YEARS: Final = 45.0  # the heads have none; a missing age is a warning of its own
 _WRONG_SLICES: Final = 4
-_NOT_OF_THE_MAPPING: Final = ("age-", "series", "ganglionic-level-", "supraganglionic-level-")
-"""Reasons that doubt the age, the series or the choice of a neighbour slice."""
+_NOT_OF_THE_MAPPING: Final = ("age-", "series", "-level-uncertain", "-level-disputed")
+"""Parts of reasons that doubt the age, the series, or one slice against the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,9 @@ def _outcome(
         failure=failure,
         rejected=None,
         verdict=result.quality.verdict.value,
-        reasons=tuple(code for code in codes if not code.startswith(_NOT_OF_THE_MAPPING)),
+        reasons=tuple(
+            code for code in codes if not any(part in code for part in _NOT_OF_THE_MAPPING)
+        ),
         ncc=min(result.registrations[level].ncc for level in Level),
     )
 

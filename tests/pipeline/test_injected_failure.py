@@ -7,12 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.atlas import AgeGroup
 from pipeline.brain import extract_brain
+from pipeline.head_frame import framed, framed_atlas
 from pipeline.injected_failure import Failure, inject
+from pipeline.midline import align_midline
 from pipeline.open_skull import skull_gap_degrees
+from pipeline.regions import Level
 from pipeline.steadiness import jitter_mm
+from pipeline.upside_down import half_turn_gain
 from pipeline.volume import Volume, to_volume
-from tests.pipeline.heads import series
+from tests.pipeline.heads import series, tools
 
 
 def _head() -> Volume:
@@ -62,3 +67,16 @@ def test_a_head_that_moves_is_told_from_one_that_is_tilted() -> None:
     # a shear shifts every slice by the same step
     shifted = np.stack([np.roll(hu, index, axis=0) for index, hu in enumerate(whole.voxels)])
     assert jitter_mm(replace(whole, voxels=shifted), middle, middle + 4) < 1.0
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_template_turned_front_to_back_fits_better_only_upside_down(level: Level) -> None:
+    atlas = tools().atlases.get(AgeGroup.AGE_50_69, level)
+    other = framed_atlas(tools().atlases.get(AgeGroup.AGE_30_49, level))
+    brain = np.asarray(atlas.template > 0)
+    gains = []
+    for hu, mask in ((atlas.template, brain), (atlas.template[::-1], brain[::-1])):
+        midline = align_midline(hu[None], mask[None], atlas.spacing_mm)
+        gains.append(half_turn_gain(framed(hu, mask, atlas.spacing_mm, midline), other))
+    assert gains[0] < -0.05
+    assert gains[1] > 0.05
