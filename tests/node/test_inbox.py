@@ -120,8 +120,8 @@ def test_what_was_never_acknowledged_is_swept_at_the_start_only(
     incoming.write(bytes(PREAMBLE) + b"DICM half")
     assert place.inbox.waiting() == []
     assert len(place.objects()) == 1  # it may be arriving now
-    Place(tmp_path / "data")
-    assert list(place.inbox.incoming.iterdir()) == []
+    # the first inbox may still be making empty files
+    assert Place(tmp_path / "data").objects() == []
 
 
 def test_acknowledged_and_damaged_is_put_aside(place: Place, tmp_path: Path) -> None:
