@@ -76,21 +76,27 @@ def missing_sentences(numbers: Sequence[Number]) -> tuple[str, ...]:
 def region_numbers(item: RegionMeasurement) -> list[Number]:
     """List the numbers of a region, its area first.
 
+    All but the area say how they were found; viewers that write numbers on the
+    image leave out those that do, so that there is room for the outlines.
+
     Parameters
     ----------
     item : RegionMeasurement
     """
     hu: dict[str, Any] = {"name": codes.ATTENUATION, "unit": codes.HU}
-    tissue: dict[str, Any] = {"derivation": codes.MEDIAN, "method": codes.TISSUE}
+    area: dict[str, Any] = {"unit": codes.MM2}
+    of_tissue: dict[str, Any] = {"method": codes.TISSUE}
+    tissue: dict[str, Any] = {"derivation": codes.MEDIAN, **of_tissue}
+    sd: dict[str, Any] = {"derivation": codes.STANDARD_DEVIATION}
     return [
-        Number(name=codes.AREA, value=item.area_mm2, unit=codes.MM2),
-        Number(name=codes.FLUID, value=item.fluid_area_mm2, unit=codes.MM2),
-        Number(name=codes.DENSE, value=item.dense_area_mm2, unit=codes.MM2),
+        Number(name=codes.AREA, value=item.area_mm2, **area),
+        Number(name=codes.FLUID, value=item.fluid_area_mm2, **of_tissue, **area),
+        Number(name=codes.DENSE, value=item.dense_area_mm2, **of_tissue, **area),
         Number(value=item.hu_mean, derivation=codes.MEAN, **hu),
         Number(value=item.hu_median, derivation=codes.MEDIAN, **hu),
-        Number(value=item.hu_sd, derivation=codes.STANDARD_DEVIATION, **hu),
+        Number(value=item.hu_sd, **sd, **hu),
         Number(value=item.tissue_hu_median, **tissue, **hu),
-        Number(name=codes.NOISE, value=item.noise_hu, unit=codes.HU),
+        Number(name=codes.NOISE, value=item.noise_hu, unit=codes.HU, **sd),
         Number(name=codes.SIDE_DIFFERENCE, value=item.difference_hu, unit=codes.HU, **tissue),
         Number(name=codes.SIDE_RATIO, value=item.ratio, unit=codes.ONE, **tissue),
         *_corrected(item),
@@ -102,9 +108,10 @@ def _corrected(item: RegionMeasurement) -> list[Number]:
     low, high = (None, None) if found is None else found.interval_hu or (None, None)
     difference = None if found is None else found.corrected_difference_hu
     ratio = None if found is None else found.corrected_ratio
+    hu: dict[str, Any] = {"unit": codes.HU, "method": codes.TISSUE}
     return [
-        Number(name=codes.CORRECTED_DIFFERENCE, value=difference, unit=codes.HU),
-        Number(name=codes.CORRECTED_DIFFERENCE_LOW, value=low, unit=codes.HU),
-        Number(name=codes.CORRECTED_DIFFERENCE_HIGH, value=high, unit=codes.HU),
-        Number(name=codes.CORRECTED_RATIO, value=ratio, unit=codes.ONE),
+        Number(name=codes.CORRECTED_DIFFERENCE, value=difference, **hu),
+        Number(name=codes.CORRECTED_DIFFERENCE_LOW, value=low, **hu),
+        Number(name=codes.CORRECTED_DIFFERENCE_HIGH, value=high, **hu),
+        Number(name=codes.CORRECTED_RATIO, value=ratio, unit=codes.ONE, method=codes.TISSUE),
     ]

@@ -49,7 +49,7 @@ _COLUMNS: Final = (  # heading, right edge
     ("right, HU", 308.0),
     ("left, HU", 352.0),
     ("right - left", 404.0),
-    ("less the atlas's (95 %)", 523.0),
+    ("corrected* (95 % interval)", 523.0),
 )
 _MARK_LEFT: Final = 139.0
 _MARK_SIZE: Final = 6.5
@@ -233,6 +233,7 @@ def _evidence(pen: _Pen, findings: Findings, top: float) -> None:
         f"Levels: {levels.distance_mm:.1f} mm apart, chosen by {levels.method}.",
         f"{atlas_sentence(provenance)} sha256 {provenance.atlas_sha256[:16]}.",
         f"aspects-node {provenance.pipeline_version}: {named or 'no algorithm named'}.",
+        "* Less the difference that the sides of the atlas have of their own; HU.",
         "Outlines are a template of the regions, not a finding in them.",
         *review_sentences(findings.measurements),
     ):

@@ -40,17 +40,22 @@ def level_sentence(choice: LevelChoice, slices: int, z_mm: float) -> str:
         f"{choice.level.capitalize()} level: slice {choice.index + 1} of {slices}, "
         f"counted from inferior (index {choice.index}), z {z_mm:.1f} mm"
     )
-    return f"{words}; {certainty(choice)}."
+    return f"{words}; {certainty(choice, with_index=True)}."
 
 
-def certainty(choice: LevelChoice) -> str:
-    """Say how surely a slice was chosen, and against which."""
+def certainty(choice: LevelChoice, *, with_index: bool = False) -> str:
+    """Say how surely a slice was chosen, and against which.
+
+    Parameters
+    ----------
+    choice : LevelChoice
+    with_index : bool
+        For those who write programs: the 0-based index besides.
+    """
     if choice.runner_up_index is None:
         return "chosen by a person"
-    return (
-        f"next best slice {choice.runner_up_index + 1} "
-        f"(index {choice.runner_up_index}), margin {choice.margin:.2f}"
-    )
+    index = f" (index {choice.runner_up_index})" if with_index else ""
+    return f"next best slice {choice.runner_up_index + 1}{index}, margin {choice.margin:.2f}"
 
 
 def reason_sentence(reason: QualityReason) -> str:

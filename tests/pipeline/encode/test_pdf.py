@@ -76,7 +76,7 @@ def test_page_has_every_number_and_version() -> None:
         "Quality: check the mapping",
         "The ganglionic slice resembles the atlas less than usual.",
         "slice 6 of 12",
-        "next best slice 7 (index 6), margin 0.25",
+        "next best slice 7, margin 0.25",
         "aspects-281 52144cb",
         "level-finder 1.0",
         "not for primary diagnosis",
