@@ -22,7 +22,8 @@ def desktop(tmp_path: Path) -> Iterator[Desktop]:
     found.front.stop()
 
 
-@pytest.fixture(scope="session")
+# not for the session: while it is there its event loop runs, and no other can
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     if (path := shutil.which("chromium")) is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import pytest
@@ -138,3 +140,17 @@ def test_changes_are_told_in_order(desktop: Desktop) -> None:
         record.generations[0].quality = "warn"
     assert changes.since(seen) == [first.key]
     assert changes.since(changes.number) == []
+
+
+def test_a_long_worklist_has_pages(desktop: Desktop) -> None:
+    for number in range(60):
+        desktop.add(f"{number:03d}")
+    client = desktop.client(Accept="text/html")
+    first = client.get("/").text
+    assert first.count('<th scope="row">') == 50
+    link = re.search(r'rel="next" href="([^"]+)"', first)
+    assert link is not None
+    second = client.get(html.unescape(link[1])).text
+    assert second.count('<th scope="row">') == 10
+    assert 'rel="prev"' in second
+    assert 'rel="next"' not in second

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from node.state import series_key
 from tests.node.series import PATIENT, write_series
@@ -17,6 +17,8 @@ from tests.peers import storescu, wait_for
 from tests.web.sites import WebSite, open_page
 
 pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole computation
+
+expect.set_options(timeout=20_000)  # many tests may run at a time
 
 REGIONS = {"ganglionic": 14, "supraganglionic": 6}
 
@@ -125,7 +127,7 @@ def test_the_table_says_what_was_measured(web_site: WebSite, browser: Browser) -
             right, left = measured[region, "R"], measured[region, "L"]
             assert cells[0] == f"{right['tissue_hu_median']:.1f}"
             assert cells[1] == f"{left['tissue_hu_median']:.1f}"
-            assert cells[3] == f"{right['area_mm2']:.0f}"
+            assert cells[4] == f"{right['area_mm2']:.0f}"
 
 
 def test_results_are_sent_again(web_site: WebSite, browser: Browser) -> None:
@@ -196,6 +198,21 @@ def test_a_folder_and_a_zip_are_uploaded(
     for uid in (first, second):
         row = web_site.node.wait_for_state(uid, "REJECTED", 60.0)
         assert row["images"] == 3
+
+
+def test_an_upload_can_be_stopped(web_site: WebSite, browser: Browser, tmp_path: Path) -> None:
+    _, files = write_series(tmp_path, "stopped")
+    held: list[Route] = []
+    with open_page(browser, f"{web_site.address}/upload") as page:
+        page.route(re.compile(r"/uploads/\d+$"), lambda route: held.append(route))
+        page.locator("#files").set_input_files(files)
+        page.get_by_role("button", name="Stop").click()
+        page.wait_for_function("stopped")
+        page.unroute_all()
+        held[0].continue_()
+        expect(page.locator("#outcome")).to_have_text(
+            "1 image was taken in, 0 files left out. You stopped it."
+        )
 
 
 def test_an_upload_that_is_refused_says_why(

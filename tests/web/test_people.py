@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.cookiejar
 import json
 import logging
@@ -22,21 +23,31 @@ from node.web.server import WebServer
 from node.web.settings import Web
 from tests.node.conftest import DOUBLE
 from tests.node.series import PATIENT, write_series
-from tests.peers import NodeProcess, free_port, run, storescu, tool, wait_for
+from tests.peers import NodeProcess, free_port, peer, run, storescu, tool, wait_for
 from tests.web.fronts import Desktop, make_desktop
 
 PASSWORD = "correct horse"
 
+pytestmark = pytest.mark.timeout(180)
+expect.set_options(timeout=20_000)  # many tests may run at a time
 
-@pytest.fixture
-def guarded_node(tmp_path: Path, atlas_folder: Path) -> Iterator[NodeProcess]:
+
+@pytest.fixture(scope="module")
+def guarded_node(
+    tmp_path_factory: pytest.TempPathFactory, atlas_folder: Path
+) -> Iterator[NodeProcess]:
     """A node with one user, that shows names; what it computes takes no time."""
     if tool("storescu") is None:
         pytest.skip("not installed: dcmtk")
-    users = tmp_path / "users"
+    folder = tmp_path_factory.mktemp("guarded")
+    users = folder / "users"
     write_users(users, {"alice": hash_password(PASSWORD)})
-    web = {"port": free_port(), "users_file": str(users), "show_patient_name": True}
-    found = NodeProcess(tmp_path / "node", {"atlas_folder": str(atlas_folder), "web": web}, DOUBLE)
+    config = {
+        "atlas_folder": str(atlas_folder),
+        "web": {"port": free_port(), "users_file": str(users), "show_patient_name": True},
+        "peers": [peer("archive", "ARCHIVE", free_port())],
+    }
+    found = NodeProcess(folder / "node", config, DOUBLE)
     found.start()
     yield found
     found.kill()
@@ -98,7 +109,29 @@ def test_a_person_logs_in_looks_and_logs_out(
     context.close()
 
 
-def test_the_web_part_ends_with_its_node(guarded_node: NodeProcess, tmp_path: Path) -> None:
+def test_work_is_stopped_and_taken_up_again(
+    guarded_node: NodeProcess, browser: Browser, tmp_path: Path
+) -> None:
+    # the archive is down: its results wait until somebody stops it
+    uid, files = write_series(tmp_path, "waiting")
+    storescu(guarded_node.port, files, aet="ARCHIVE")
+    guarded_node.wait_for_state(uid, "DELIVERING", 60.0)
+    context = browser.new_context(extra_http_headers=basic("alice", PASSWORD))
+    page = context.new_page()
+    page.goto(f"{address(guarded_node)}/series/{series_key(uid)}")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#live-head")).to_contain_text("cancelled")
+    expect(page.locator("#live-steps")).to_contain_text("cancel, by alice")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#live-head")).to_contain_text("delivering")
+    context.close()
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
+
+
+def test_the_web_part_ends_with_its_node(guarded_node: NodeProcess) -> None:
     request = urllib.request.Request(f"{address(guarded_node)}/login")
     with urllib.request.urlopen(request, timeout=20) as answer:
         assert answer.status == 200
