@@ -48,18 +48,28 @@ class Feed:
         """End all streams, so that the server can stop."""
         self._is_stopped = True
 
-    async def stream(self, request: Request) -> AsyncIterator[str]:
-        """Yield an event whenever series changed."""
+    async def stream(self, request: Request, since: int) -> AsyncIterator[str]:
+        """Yield an event whenever series changed.
+
+        Parameters
+        ----------
+        request : Request
+        since : int
+            The last change that the page knows: what changed while it was
+            loading is told at once. A number of an earlier run of the node is
+            no number of ours: everything is told.
+        """
         self._listeners += 1
         try:
             yield f"retry: {_RETRY_MS}\n\n"
-            seen, alive = self._changes.number, time.monotonic()
+            seen = since if since <= self._changes.number else 0
+            alive = time.monotonic()
             while not self._is_stopped and not await request.is_disconnected():
                 number = self._changes.number
                 if number != seen:
                     keys = self._changes.since(seen)[:_MOST_KEYS]
                     seen, alive = number, time.monotonic()
-                    yield f"event: series\ndata: {json.dumps({'keys': keys})}\n\n"
+                    yield f"id: {number}\nevent: series\ndata: {json.dumps({'keys': keys})}\n\n"
                 elif time.monotonic() - alive > _ALIVE_S:
                     alive = time.monotonic()
                     yield ": alive\n\n"

@@ -99,18 +99,29 @@ def _add_worklist(router: APIRouter, desk: Desk, pages: Pages, feed: Feed) -> No
         text: Annotated[str, Query(max_length=64)] = "",
         first: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     ) -> Response:
+        since = desk.changes.number
         group = group if group in GROUPS else "all"
         found = desk.page(Selection(group=group, text=text, first=first, count=PER_PAGE))
         return pages.show(
-            request, "worklist", found=found, group=group, text=text, per_page=PER_PAGE
+            request,
+            "worklist",
+            since=since,
+            found=found,
+            group=group,
+            text=text,
+            per_page=PER_PAGE,
         )
 
     @router.get("/events")
-    async def events(request: Request) -> Response:
+    async def events(
+        request: Request, since: Annotated[int | None, Query(ge=0)] = None
+    ) -> Response:
         if feed.is_full:
             raise HTTPException(503, "too many pages are open")
+        last = request.headers.get("Last-Event-ID", "")
+        known = int(last) if last.isdecimal() else since
         return StreamingResponse(
-            feed.stream(request),
+            feed.stream(request, desk.changes.number if known is None else known),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
@@ -120,6 +131,7 @@ def _add_series(router: APIRouter, desk: Desk, pages: Pages) -> None:
     def show(
         request: Request, key: str, number: int | None, status: int = 200, **more: Any
     ) -> Response:
+        since = desk.changes.number
         record = find(desk, key)
         latest = record.latest
         generation = latest if number is None else find_generation(desk, key, number)[1]
@@ -131,6 +143,7 @@ def _add_series(router: APIRouter, desk: Desk, pages: Pages) -> None:
             request,
             "series",
             status,
+            since=since,
             series=view_of(record, generation.number if generation else None),
             shown=generation.number if generation else 0,
             is_latest=generation is latest,
@@ -220,7 +233,8 @@ def _add_node(router: APIRouter, desk: Desk, pages: Pages) -> None:
 
     @router.get("/system")
     def system(request: Request) -> Response:
-        return pages.show(request, "system", system=system_view(desk))
+        since = desk.changes.number
+        return pages.show(request, "system", since=since, system=system_view(desk))
 
     @router.get("/upload")
     def upload(request: Request) -> Response:

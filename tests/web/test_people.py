@@ -185,8 +185,12 @@ def test_changes_are_streamed_until_the_server_stops(desktop: Desktop) -> None:
         assert stream.readline() == b"retry: 3000\n"
         record = desktop.add("one")
         lines = iter(stream.readline, b"")
-        assert next(line for line in lines if line.startswith(b"event")) == b"event: series\n"
+        assert next(line for line in lines if line != b"\n") == b"id: 1\n"
+        assert next(lines) == b"event: series\n"
         assert json.loads(next(lines).removeprefix(b"data: ")) == {"keys": [record.key]}
+        # a page that was loading meanwhile hears of it, too
+        with urllib.request.urlopen(f"http://localhost:{port}/events?since=0", timeout=20) as late:
+            assert b"event: series\n" in (late.readline() for _ in range(5))
         desktop.front.stop()
         server.stop()
         assert set(lines) <= {b"\n"}  # it ends

@@ -47,27 +47,29 @@ function say(text) {
   live.textContent = text;
 }
 
+let stream = null;
+
 function listen() {
-  const stream = new EventSource("/events");
+  // what changed while the page was loading is told, too
+  stream = new EventSource(`/events?since=${document.body.dataset.since}`);
   stream.addEventListener("open", () => { if (live.textContent) refresh(); say(""); });
   stream.addEventListener("error", () => say("not connected"));
   stream.addEventListener("series", (event) => {
+    document.body.dataset.since = event.lastEventId;
     const { keys } = JSON.parse(event.data);
     const page = document.body.dataset.page;
     if (page !== "series" || keys.includes(location.pathname.split("/")[2])) refresh();
   });
-  // a hidden page holds no connection
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { stream.close(); return; }
-    if (stream.readyState === EventSource.CLOSED) { listen(); refresh(); }
-  }, { once: false });
 }
 
-let listening = false;
 function start() {
-  if (!document.querySelector("[data-live]") || listening) return;
-  listening = true;
+  if (!document.querySelector("[data-live]")) return;
   listen();
+  // a hidden page holds no connection
+  document.addEventListener("visibilitychange", () => {
+    stream.close();
+    if (!document.hidden) { listen(); refresh(); }
+  });
   // ages grow without any change
   setInterval(() => { if (!document.hidden) refresh(); }, 30000);
 }
