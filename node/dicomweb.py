@@ -165,7 +165,9 @@ def _answer(parts: StowParts) -> Response:
     if not parts.outcomes:
         return Response("the body holds no object", status_code=_BAD)
     told = Dataset()
-    stored, failed, other = [], [], []
+    stored: list[Dataset] = []
+    failed: list[Dataset] = []
+    other: list[Dataset] = []
     for outcome in parts.outcomes:
         item = Dataset()
         if outcome.sop_instance:

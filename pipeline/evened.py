@@ -17,7 +17,7 @@ from pipeline.head_frame import FRAME_MM, Framed, frame_index
 
 _STRIDE: Final = 2
 _TISSUE_HU: Final = (18.0, 50.0)  # CSF and blood differ from side to side for other reasons
-_SMOOTH_MM: Final = 6.0
+_SMOOTH_MM: Final = 3.0
 _NOISE_MM: Final = 1.0
 _FROM_HU: Final = 1.5
 _FULLY_HU: Final = 3.0

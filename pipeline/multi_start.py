@@ -16,7 +16,7 @@ DOUBTFUL_NCC: Final = 0.60
 """Under this correlation other midlines are tried."""
 POOR_NCC: Final = 0.55
 """Under this one the other age groups as well: seconds count."""
-_GAIN_NCC: Final = 0.02
+_GAIN_NCC: Final = 0.05
 _APART_DEGREES: Final = 3.0
 
 
@@ -68,7 +68,7 @@ def register_best(
     -------
     BestFit
         Another start replaces the first only where its correlation is higher by
-        0.02.
+        0.05.
     """
 
     def fit(atlas: Atlas, start: Midline) -> Registration:

@@ -30,7 +30,7 @@ def grid_index(points_mm: FloatArray, shape: tuple[int, ...], grid_mm: float) ->
     [4.0, 6.0]
     """
     middle = np.array([(size - 1) / 2 for size in shape])
-    return points_mm / grid_mm + middle.reshape(2, *[1] * (points_mm.ndim - 1))
+    return np.asarray(points_mm / grid_mm + middle.reshape(2, *[1] * (points_mm.ndim - 1)))
 
 
 def as_grid_image(array: HuArray, grid_mm: float) -> sitk.Image:

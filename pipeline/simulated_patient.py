@@ -140,7 +140,7 @@ def _resampled(
     source: Atlas, array: HuArray | LabelArray, transform: sitk.Transform, how: int
 ) -> FloatArray:
     image = _image(source, array)
-    return sitk.GetArrayFromImage(sitk.Resample(image, image, transform, how, 0.0))
+    return np.asarray(sitk.GetArrayFromImage(sitk.Resample(image, image, transform, how, 0.0)))
 
 
 def _draw_lesion(

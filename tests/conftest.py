@@ -60,9 +60,7 @@ def make_orthanc(tmp_path: Path, peers: list[Peer]) -> Callable[..., Orthanc]:
     """Return a function that makes an Orthanc that is not started."""
     _needs("Orthanc")
 
-    def make(
-        modalities: dict[str, tuple[str, int]], name: str = "orthanc", **more: Any
-    ) -> Orthanc:
+    def make(modalities: dict[str, tuple[str, int]], name: str = "orthanc", **more: Any) -> Orthanc:
         found = Orthanc(tmp_path / name, modalities, **more)
         peers.append(found)
         return found

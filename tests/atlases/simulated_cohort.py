@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -53,8 +54,12 @@ class SimulatedCohort:
         for number, (head, regions) in enumerate(zip(self.heads, self.regions, strict=True)):
             paths.append(folder / f"head{number:02d}.npz")
             level = Level.GANGLIONIC
-            arrays = {f"{level}_hu": head.hu, f"{level}_brain": head.brain}
-            np.savez(paths[-1], **arrays, **{f"{level}_regions": regions})
+            arrays: dict[str, Any] = {
+                f"{level}_hu": head.hu,
+                f"{level}_brain": head.brain,
+                f"{level}_regions": regions,
+            }
+            np.savez(paths[-1], **arrays)
         return tuple(paths)
 
 
