@@ -26,6 +26,7 @@ from node.atlas_choice import chosen_atlas
 from node.audit import AuditTrail
 from node.audit_message import Happened
 from node.chooser import Chooser
+from node.clock_watch import ClockWatch
 from node.commitment import CommitmentScp
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
@@ -131,6 +132,7 @@ class Node:
         self.watchdog = Watchdog(
             config, ledger, self.inbox.incoming, lambda: self._server is not None
         )
+        self.clock_watch = ClockWatch(config.delivery, ledger, self.engine)
         self.janitor = Janitor(
             config,
             ledger,
@@ -204,6 +206,7 @@ class Node:
             self._look_at_requests,
             self.chooser.look,
             self.watchdog.look,
+            self.clock_watch.look,
             self.janitor.look,
         ):
             try:
