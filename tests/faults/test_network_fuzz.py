@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pynetdicom import _config
 
 from node.config import NodeConfig
 from node.inbox import Inbox
@@ -93,12 +94,16 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port]:
     receiver = Receiver(
         config, inbox, listener, lambda _: (0, None), lambda _: (0, None), lambda *_: None
     )
-    server = start_scp(receiver)
-    try:
-        yield Port(server.server_address[1], listener, inbox, peak_kib())
-    finally:
-        server.shutdown()
-        server.ae.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # the node sets them for its whole process; other tests have peers of their own in this one
+        for name in ("UNRESTRICTED_STORAGE_SERVICE", "LOG_HANDLER_LEVEL"):
+            patch.setattr(_config, name, getattr(_config, name))
+        server = start_scp(receiver)
+        try:
+            yield Port(server.server_address[1], listener, inbox, peak_kib())
+        finally:
+            server.shutdown()
+            server.ae.shutdown()
 
 
 @fuzzed
