@@ -38,8 +38,8 @@ def test_sigterm_is_a_clean_end(make_site: MakeSite) -> None:
 
 
 def test_kill_while_receiving(make_site: MakeSite, tmp_path: Path) -> None:
-    site = make_site()
-    uid, files = write_series(tmp_path, "a", 60, size=256)
+    site, count = make_site(), 300
+    uid, files = write_series(tmp_path, "a", count, size=256)
     sender = subprocess.Popen(
         [tool("storescu") or "", "-v", "-aec", "ASPECTS", "127.0.0.1", str(site.node.port),
          *map(str, files)],
@@ -49,7 +49,7 @@ def test_kill_while_receiving(make_site: MakeSite, tmp_path: Path) -> None:
     site.node.kill()
     output, _ = sender.communicate(timeout=30)
     acknowledged = output.count("Received Store Response (Success)")
-    assert 0 < acknowledged < 60
+    assert 0 < acknowledged < count
 
     kept = {str(dcmread(path).SOPInstanceUID) for path in site.node.data.rglob("*.dcm")}
     sent = [str(dcmread(path).SOPInstanceUID) for path in files]
@@ -58,7 +58,9 @@ def test_kill_while_receiving(make_site: MakeSite, tmp_path: Path) -> None:
     site.node.start()
     storescu(site.node.port, files)  # the sender tries again
     row = wait_for(
-        lambda: found if (found := site.node.wait_for_state(uid, "DONE"))["images"] == 60 else None
+        lambda: (
+            found if (found := site.node.wait_for_state(uid, "DONE"))["images"] == count else None
+        )
     )
     assert row["deliveries"]["pacs"]["state"] == "DELIVERED"
 
