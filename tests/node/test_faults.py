@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from node.incoming import arrivals
 from tests.node import double
 from tests.node.conftest import Site
 from tests.node.series import write_series
@@ -51,7 +52,9 @@ def test_kill_while_receiving(make_site: MakeSite, tmp_path: Path) -> None:
     acknowledged = output.count("Received Store Response (Success)")
     assert 0 < acknowledged < count
 
-    kept = {str(dcmread(path).SOPInstanceUID) for path in site.node.data.rglob("*.dcm")}
+    # sorted into their series, and acknowledged but not sorted yet
+    paths = [*site.node.data.rglob("*.dcm"), *arrivals(site.node.data / "incoming")]
+    kept = {str(dcmread(path).SOPInstanceUID) for path in paths}
     sent = [str(dcmread(path).SOPInstanceUID) for path in files]
     assert kept >= set(sent[:acknowledged])
 
