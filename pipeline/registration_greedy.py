@@ -37,7 +37,7 @@ from pipeline.regions import Level
 _AFFINE_STEP: Final = 2
 _TURNS_DEGREES: Final = tuple(float(turn) for turn in range(-28, 29, 4))
 _TURN_COST: Final = 2e-4  # correlation for each squared degree
-_EVENINGS: Final = 2
+_EVENINGS: Final = 1
 _FALL_MM2: Final = 1400.0  # healthy brains stay below, but for few
 _SEED: Final = 7
 _STEPS: Final = "-n 60x40x15"

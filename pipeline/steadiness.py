@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.arrays import MaskArray
 from pipeline.volume import Volume
 
 _BONE_HU: Final = 200.0
@@ -37,21 +38,33 @@ def jitter_mm(volume: Volume, first: int, last: int) -> float:
     """
     where = volume.distances_mm
     near = (where >= where[first] - _REACH_MM) & (where <= where[last] + _REACH_MM)
-    view = volume.view
-    row_mm = view.spacing(volume.pixel_spacing_mm)[0]
-    stride = max(1, round(_PIXEL_MM / row_mm))
+    stride = max(1, round(_PIXEL_MM / min(volume.pixel_spacing_mm)))
     middles, places = [], []
-    for hu, place in zip(
-        view.apply(volume.voxels[near])[:, ::stride, ::stride], where[near], strict=True
-    ):
-        rows = np.nonzero(hu > _BONE_HU)[0]
+    for index in np.flatnonzero(near):
+        rows, columns = np.nonzero(volume.voxels[index, ::stride, ::stride] > _BONE_HU)
         if rows.size:
-            middles.append(np.percentile(rows, _SHARE_PERCENT).mean() * row_mm * stride)
-            places.append(place)
+            # a tilted gantry shifts its pictures against each other, not the head
+            to_posterior = volume.pixel_affines[index][1]
+            posterior_mm = to_posterior @ (rows * stride, columns * stride, np.ones(rows.size))
+            middles.append(np.percentile(posterior_mm, _SHARE_PERCENT).mean())
+            places.append(where[index])
     if len(middles) < 3:
         return 0.0
     expected = [
         np.interp(places[i], [places[i - 1], places[i + 1]], [middles[i - 1], middles[i + 1]])
         for i in range(1, len(middles) - 1)
     ]
-    return 2 * float(np.median(np.abs(np.asarray(middles[1:-1]) - expected)))
+    jumps_mm = 2 * float(np.median(np.abs(np.asarray(middles[1:-1]) - expected)))
+    return max(0.0, jumps_mm - _tilt_allowance_mm(volume, near))
+
+
+def _tilt_allowance_mm(volume: Volume, near: MaskArray) -> float:
+    """Return twice the shift of neighbouring planes of a tilted gantry.
+
+    Scanners that take several slices in one turn shift the table between the
+    turns only, and the header tells it as if it moved evenly.
+    """
+    affines = volume.pixel_affines[near]
+    along_rows = affines[:-1, :, 0] / np.linalg.norm(affines[:-1, :, 0], axis=1, keepdims=True)
+    steps_mm = np.diff(affines[:, :, 2], axis=0)
+    return 2 * float(np.median(np.abs((steps_mm * along_rows).sum(axis=1))))

@@ -64,7 +64,7 @@ def test_a_head_that_moves_is_told_from_one_that_is_tilted() -> None:
     middle = len(whole.voxels) // 2
     assert jitter_mm(whole, middle, middle + 4) < 1.0
     assert jitter_mm(moved, middle, middle + 4) > 1.5
-    # a shear shifts every slice by the same step
+    # the planes of a tilted gantry shift by the same step
     shifted = np.stack([np.roll(hu, index, axis=0) for index, hu in enumerate(whole.voxels)])
     assert jitter_mm(replace(whole, voxels=shifted), middle, middle + 4) < 1.0
 
