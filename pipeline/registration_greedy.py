@@ -6,19 +6,19 @@ is a map of coordinates, not a resampled picture.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
-from picsl_greedy import Greedy2D
 from scipy import ndimage
 
 from pipeline.arrays import FloatArray, HuArray, MaskArray
 from pipeline.atlas import Atlas
+from pipeline.coarse_turn import likeness_by_turn, turned
 from pipeline.evened import one_sided_fall
+from pipeline.greedy_field import greedy_field_mm
 from pipeline.head_frame import (
     FRAME_MM,
     OUTSIDE_HU,
@@ -130,7 +130,7 @@ def fit_affine(fixed: Framed, moving: Framed) -> sitk.AffineTransform:
     shrink = [_AFFINE_STEP, _AFFINE_STEP]
     target = sitk.Shrink(as_image(fixed.hu), shrink)
     template = sitk.Shrink(as_image(moving.hu), shrink)
-    transform = _start(fixed, moving, _promising_turn(fixed, moving))
+    transform = turned(fixed, moving, _promising_turn(fixed, moving))
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.NONE)
@@ -159,35 +159,10 @@ def _one_itk_thread() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _start(fixed: Framed, moving: Framed, turn_degrees: float) -> sitk.AffineTransform:
-    """Fit the brains' extents, after a turn about the middle of the brain."""
-    angle = np.radians(turn_degrees)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    down, across = np.divide(moving.extent_mm, fixed.extent_mm)
-    transform = sitk.AffineTransform(2)
-    transform.SetMatrix((np.diag([across, down]) @ turn).ravel().tolist())
-    transform.SetCenter((fixed.middle_mm[1], fixed.middle_mm[0]))
-    transform.SetTranslation(
-        (moving.middle_mm[1] - fixed.middle_mm[1], moving.middle_mm[0] - fixed.middle_mm[0])
-    )
-    return transform
-
-
 def _promising_turn(fixed: Framed, moving: Framed) -> float:
     """Try a few turns: symmetry alone misleads where much of one side is changed."""
-    template = sitk.Shrink(as_image(ndimage.gaussian_filter(moving.hu, 2.0)), [4, 4])
-    target = sitk.Shrink(as_image(ndimage.gaussian_filter(fixed.hu, 2.0)), [4, 4])
-    inside = sitk.GetArrayFromImage(sitk.Shrink(as_image(fixed.brain.astype(np.float32)), [4, 4]))
-    eroded = ndimage.binary_erosion(inside > 0.5)
-    wanted = sitk.GetArrayFromImage(target)[eroded]
-
-    def likeness(turn_degrees: float) -> float:
-        start = _start(fixed, moving, turn_degrees)
-        moved = sitk.Resample(template, target, start, sitk.sitkLinear, OUTSIDE_HU)
-        correlation = np.corrcoef(wanted, sitk.GetArrayFromImage(moved)[eroded])[0, 1]
-        return float(correlation) - _TURN_COST * turn_degrees**2
-
-    return max(_TURNS_DEGREES, key=likeness)
+    likeness = likeness_by_turn(fixed, moving)
+    return max(_TURNS_DEGREES, key=lambda turn: likeness(turn) - _TURN_COST * turn**2)
 
 
 def _resampled(hu: HuArray, affine: sitk.AffineTransform) -> HuArray:
@@ -198,17 +173,9 @@ def _resampled(hu: HuArray, affine: sitk.AffineTransform) -> HuArray:
 
 def _deform(fixed: HuArray, moving: HuArray, level: Level) -> FloatArray:
     """Return the displacement (down, across) in mm from fixed to moving points."""
-    greedy = Greedy2D()
-    greedy.execute(
-        f"-d 2 -i fixed moving -o warp -threads 1 -wp 0 -V 0 "
-        f"-seed {_SEED} {_DEFORM[level]} {_STEPS}",
-        out=io.StringIO(),
-        fixed=as_image(fixed),
-        moving=as_image(moving),
-        warp=None,
+    return greedy_field_mm(
+        as_image(fixed), as_image(moving), f"-seed {_SEED} {_DEFORM[level]} {_STEPS}"
     )
-    field = np.asarray(sitk.GetArrayFromImage(greedy["warp"]), dtype=float)
-    return np.stack((field[..., 1], field[..., 0]))
 
 
 def _template_mm(affine: sitk.AffineTransform, field_mm: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
-from typing import Final
+from typing import Final, Protocol, cast
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,6 +24,28 @@ class Engine(StrEnum):
 
     GREEDY = "greedy"
     ANTS = "ants"
+
+
+class Bender(Protocol):
+    """Bends one picture to another; one module for each engine."""
+
+    DESCRIPTION: dict[str, str]
+    """Name, version and parameters, for the manifest of what was built with it."""
+
+    def bend(self, fixed: HuArray, moving: HuArray, grid_mm: float) -> FloatArray:
+        """Return the displacement (down, across) in mm from fixed to moving points.
+
+        Parameters
+        ----------
+        fixed, moving : numpy.ndarray, shape (row, column), float32
+            On one grid.
+        grid_mm : float
+
+        Returns
+        -------
+        numpy.ndarray, shape (2, row, column), float64
+        """
+        ...
 
 
 # imported when asked for: either library takes a second to load
@@ -110,9 +132,7 @@ def register_pair(fixed: Upright, moving: Upright, engine: Engine) -> PairMap:
     moved = _moved(moving, affine)
     window = _window(fixed.brain | (moved > OUTSIDE_HU + 1), fixed.grid_mm)
     bent = np.zeros((2, *fixed.hu.shape))
-    bent[:, *window] = import_module(_BENDERS[engine]).bend(
-        fixed.smooth[window], moved[window], fixed.grid_mm
-    )
+    bent[:, *window] = _bender(engine).bend(fixed.smooth[window], moved[window], fixed.grid_mm)
     matrix, offset = plain_affine(affine)
     points = grid_points(fixed.hu.shape, fixed.grid_mm) + bent
     return PairMap(
@@ -123,8 +143,11 @@ def register_pair(fixed: Upright, moving: Upright, engine: Engine) -> PairMap:
 
 def describe(engine: Engine) -> dict[str, str]:
     """Return name, version and parameters of an engine, for a manifest."""
-    found: dict[str, str] = import_module(_BENDERS[engine]).DESCRIPTION
-    return found
+    return _bender(engine).DESCRIPTION
+
+
+def _bender(engine: Engine) -> Bender:
+    return cast("Bender", import_module(_BENDERS[engine]))
 
 
 def _window(mask: MaskArray, grid_mm: float) -> tuple[slice, slice]:

@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pipeline.arrays import FloatArray, HuArray
+from pipeline.greedy_field import down_across
 
 _SEED: Final = 7
 _SETTINGS: Final[dict[str, Any]] = {
@@ -33,17 +34,7 @@ DESCRIPTION: Final = {
 
 
 def bend(fixed: HuArray, moving: HuArray, grid_mm: float) -> FloatArray:
-    """Return the displacement (down, across) in mm from fixed to moving points.
-
-    Parameters
-    ----------
-    fixed, moving : numpy.ndarray, shape (row, column), float32
-        On one grid.
-    grid_mm : float
-
-    Returns
-    -------
-    numpy.ndarray, shape (2, row, column), float64
+    """Return the displacement (down, across) in mm; see ``registration_pairs.Bender``.
 
     Notes
     -----
@@ -66,9 +57,8 @@ def bend(fixed: HuArray, moving: HuArray, grid_mm: float) -> FloatArray:
             **_SETTINGS,
         )
         warp = next(name for name in found["fwdtransforms"] if name.endswith("Warp.nii.gz"))
-        field = np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(warp)), dtype=float)
-    field = np.squeeze(field)
-    return np.stack((field[..., 1], field[..., 0]))
+        field = sitk.GetArrayFromImage(sitk.ReadImage(warp))
+    return down_across(np.squeeze(field))
 
 
 def _as_ants(array: HuArray, grid_mm: float) -> Any:

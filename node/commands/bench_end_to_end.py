@@ -19,8 +19,8 @@ from pydicom.uid import UID
 from rich.console import Console
 from rich.table import Table
 
-from atlases.folders import default_data_folder, find_atlas
 from node.commands.bench_servers import Server, node_server, send, storescp_server
+from node.commands.method_options import atlas_at, bench_atlas_options
 from node.commands.shared import system_tool
 from node.state import SeriesRecord, read_records
 from pipeline.phantom import PhantomSpec, make_phantom, phantom_datasets
@@ -62,8 +62,7 @@ class _Way:
     "--queued", default=(10,), show_default=True, multiple=True, type=click.IntRange(1),
     help="So many series sent in a row; may be given several times.",
 )  # fmt: skip
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data folder with the atlas sets.")
+@bench_atlas_options
 def end_to_end(runs: int, queued: tuple[int, ...], atlas: str, data: Path | None) -> None:
     """Send heads of 32 slices to a node with dcmtk's storescp as its PACS.
 
@@ -74,7 +73,7 @@ def end_to_end(runs: int, queued: tuple[int, ...], atlas: str, data: Path | None
     storescu = system_tool("storescu")
     if storescu is None:
         raise click.ClickException("storescu is not installed: apt install dcmtk")
-    atlas_folder = find_atlas(atlas, data or default_data_folder())
+    atlas_folder = atlas_at(atlas, data)
     with TemporaryDirectory(prefix="aspects-node-bench-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         pacs = stack.enter_context(storescp_server(folder))

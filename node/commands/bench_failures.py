@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from pathlib import Path
 
 import click
@@ -11,8 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from atlases.folders import default_data_folder, find_atlas
 from atlases.read import load_atlas_set
+from node.commands.method_options import atlas_at, bench_atlas_options
 from node.evaluation.failures import Outcome, judge_heads, thresholds
 from pipeline.injected_failure import Failure
 from pipeline.localizer.data import read_heads
@@ -27,10 +28,7 @@ from pipeline.run import Tools
     required=True,
     help="Folder of labelled heads: levels.csv and one NIfTI file each.",
 )
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
-)
+@bench_atlas_options
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every nth head.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def failures(heads: Path, atlas: str, data: Path | None, every: int, seed: int) -> None:
@@ -43,7 +41,7 @@ def failures(heads: Path, atlas: str, data: Path | None, every: int, seed: int) 
     unfit = {"ich", "large_ich", "craniectomy", "infant", "midline_shift", "motion"}
     fit = [head for head in read_heads(heads) if not unfit & set(head.flags)][::every]
     tools = Tools(
-        atlases=load_atlas_set(find_atlas(atlas, data or default_data_folder())),
+        atlases=load_atlas_set(atlas_at(atlas, data)),
         localizer=load_localizer(),
     )
     outcomes = []
@@ -105,7 +103,7 @@ def _roc(outcomes: Sequence[Outcome]) -> Table:
     table = Table("correlation under", "sensitivity", "false alarms", title="ROC")
     for threshold in thresholds():
         shares = [
-            _share(items, lambda item, at=threshold: item.noticed_by_ncc(at))  # type: ignore[misc]  # a bound default
+            _share(items, methodcaller("noticed_by_ncc", threshold))
             for items in (_spoilt(outcomes), _of(outcomes, None))
         ]
         table.add_row(f"{threshold:.2f}", *(f"{share:.3f}" for share in shares))

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from atlases.folders import default_data_folder, find_atlas
 from atlases.read import load_atlas_set
+from node.commands.method_options import atlas_at, bench_atlas_options
 from pipeline.patient_trial import PatientScore, score_patients
 from pipeline.regions import Level
 from pipeline.registration import Method
@@ -23,10 +23,7 @@ _BOTH: Final = "both"
 
 
 @click.command()
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
-)
+@bench_atlas_options
 @click.option(
     "--patients", type=click.IntRange(1), default=2, show_default=True, help="For each pair."
 )
@@ -44,7 +41,7 @@ def patients(atlas: str, data: Path | None, patients: int, seed: int, method: st
     noise; once healthy, once with 4-10 HU of hypodensity in one to six regions
     of one side. The last line is one JSON object.
     """
-    atlases = load_atlas_set(find_atlas(atlas, data or default_data_folder()))
+    atlases = load_atlas_set(atlas_at(atlas, data))
     total = len(atlases.groups) * (len(atlases.groups) - 1) * len(Level) * patients
     scores = []
     with Progress(console=Console(stderr=True)) as progress:

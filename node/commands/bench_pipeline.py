@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from atlases.folders import default_data_folder, find_atlas
+from node.commands.method_options import atlas_at, bench_atlas_options
 from node.compute import compute
 from node.job import Ending, Job
 from pipeline.phantom import PhantomSpec, make_phantom, phantom_datasets
@@ -33,17 +33,14 @@ _MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a series, instead of a phantom of 32 slices of 512 x 512.",
 )
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
-)
+@bench_atlas_options
 def pipeline(runs: int, ct: Path | None, atlas: str, data: Path | None) -> None:
     """Time every stage of the pipeline on one series, warm.
 
     The last line is one JSON object: p50 and p95 in seconds by stage and in
     all, and the peak memory of the process.
     """
-    folder = find_atlas(atlas, data or default_data_folder())
+    folder = atlas_at(atlas, data)
     with TemporaryDirectory() as scratch:
         source = ct or _phantom(Path(scratch) / "ct")
         job = Job(

@@ -25,7 +25,6 @@ from pynetdicom import AE, evt
 from rich.console import Console
 from rich.table import Table
 
-from atlases.folders import default_data_folder, find_atlas
 from node.commands.bench_servers import (
     Server,
     node_server,
@@ -33,6 +32,7 @@ from node.commands.bench_servers import (
     send,
     storescp_server,
 )
+from node.commands.method_options import atlas_at, bench_atlas_options
 from node.commands.shared import system_tool
 from pipeline.provenance import uid_factory
 
@@ -60,8 +60,7 @@ class _Run:
     "--rounds", default=3, show_default=True, type=click.IntRange(1),
     help="So often, the servers in turn; the median counts.",
 )  # fmt: skip
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data folder with the atlas sets.")
+@bench_atlas_options
 def receive(
     images: int, senders: tuple[int, ...], rounds: int, atlas: str, data: Path | None
 ) -> None:
@@ -75,7 +74,7 @@ def receive(
     storescu = system_tool("storescu")
     if storescu is None:
         raise click.ClickException("storescu is not installed: apt install dcmtk")
-    atlas_folder = find_atlas(atlas, data or default_data_folder())
+    atlas_folder = atlas_at(atlas, data)
     with TemporaryDirectory(prefix="aspects-node-bench-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         starts = (

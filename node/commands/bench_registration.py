@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from atlases.folders import default_data_folder, find_atlas
 from atlases.read import load_atlas_set
+from node.commands.method_options import atlas_at, bench_atlas_options
 from pipeline.cross_age import mean_by_region, score_pairs
 from pipeline.registration import Method
 
@@ -33,10 +33,7 @@ class _Score:
 
 
 @click.command()
-@click.option("--atlas", default="aspects-281", show_default=True, help="Name of an atlas set.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
-)
+@bench_atlas_options
 def registration(atlas: str, data: Path | None) -> None:
     """Carry labels between the age groups of an atlas and compare the methods.
 
@@ -44,7 +41,7 @@ def registration(atlas: str, data: Path | None) -> None:
     method. Dice of both sides together, averaged over pairs, then over the ten
     regions. The last line is one JSON object.
     """
-    folder = find_atlas(atlas, data or default_data_folder())
+    folder = atlas_at(atlas, data)
     console = Console(stderr=True)
     scores: dict[str, _Score] = {}
     with Progress(console=console) as progress:

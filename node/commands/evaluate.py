@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from atlases.errors import AtlasError
-from atlases.folders import default_data_folder, find_atlas
-from node.choices import BRAINS, DEFAULT_CHOICES, REGISTRATIONS, BrainName, RegistrationName
+from node.choices import BrainName, RegistrationName
+from node.commands.method_options import atlas_at, atlas_options, method_options
 from node.commands.shared import fail
 from node.compute import load_tools
 from node.evaluation.cases import THE_READER, Case, read_cases
@@ -69,27 +69,8 @@ _Item = TypeVar("_Item")
     help="Cases to show in the report, from the worst to the best.",
 )
 @click.option("--seed", type=int, default=281, show_default=True, help="Of the bootstrap.")
-@click.option(
-    "--registration",
-    type=click.Choice(REGISTRATIONS),
-    default=DEFAULT_CHOICES.registration,
-    show_default=True,
-    help="How the atlas is laid on the slices; ants is the paper's way.",
-)
-@click.option(
-    "--brain",
-    type=click.Choice(BRAINS),
-    default=DEFAULT_CHOICES.brain,
-    show_default=True,
-    help="How the brain is masked; paper is the paper's way.",
-)
-@click.option(
-    "--atlas",
-    help="Name of an atlas set; aspects-281 where it is installed, else the embedded one.",
-)
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
-)
+@method_options
+@atlas_options
 def evaluate(
     cases: Path,
     out: Path,
@@ -115,9 +96,7 @@ def evaluate(
         found = read_cases(cases)
         settings = Settings(
             reference=_reference(found, reference),
-            source=Predictions(predictions)
-            if predictions
-            else load_tools(find_atlas(atlas, data or default_data_folder())),
+            source=Predictions(predictions) if predictions else load_tools(atlas_at(atlas, data)),
             methods=(TAKEN,) if predictions else _METHODS[levels],
             by_age=by_age,
             registration=Method(registration),

@@ -12,15 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from atlases.errors import AtlasError
-from atlases.folders import default_data_folder, find_atlas
 from node.choices import (
-    BRAINS,
-    DEFAULT_CHOICES,
-    REGISTRATIONS,
     BrainName,
     Choices,
     RegistrationName,
 )
+from node.commands.method_options import atlas_at, atlas_options, method_options
 from node.compute import Ending, Job, Outcome, compute
 from node.objects import DEFAULT_OBJECTS, OBJECT_NAMES
 
@@ -77,20 +74,7 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     type=_LevelsType(),
     help="Ganglionic and supraganglionic slice, 0-based from inferior to superior.",
 )
-@click.option(
-    "--registration",
-    type=click.Choice(REGISTRATIONS),
-    default=DEFAULT_CHOICES.registration,
-    show_default=True,
-    help="How the atlas is laid on the slices; ants is the paper's way.",
-)
-@click.option(
-    "--brain",
-    type=click.Choice(BRAINS),
-    default=DEFAULT_CHOICES.brain,
-    show_default=True,
-    help="How the brain is masked; paper is the paper's way.",
-)
+@method_options
 @click.option(
     "--all-slices",
     is_flag=True,
@@ -101,13 +85,7 @@ class _LevelsType(click.ParamType[tuple[int, int]]):
     is_flag=True,
     help="Mark regions that are darker than the other side, for review.",
 )
-@click.option(
-    "--atlas",
-    help="Name of an atlas set; aspects-281 where it is installed, else the embedded one.",
-)
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Data folder that holds the atlas sets."
-)
+@atlas_options
 @click.option(
     "--content-time",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S"]),
@@ -134,7 +112,7 @@ def process(
     be read or written.
     """
     try:
-        atlas_folder = find_atlas(atlas, data or default_data_folder())
+        atlas_folder = atlas_at(atlas, data)
         now = datetime.now(UTC) if content_time is None else content_time.replace(tzinfo=UTC)
         outcome = compute(
             Job(
