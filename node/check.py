@@ -23,6 +23,8 @@ from node.atlas_choice import chosen_atlas
 from node.certificate import expiry
 from node.config import NodeConfig
 from node.errors import ConfigError, PeerError
+from node.notify.probe import probe
+from node.notify.settings import Notification
 from node.peer import Peer
 from node.tls import client_context, server_context, web_context
 from node.web.accounts import read_users
@@ -89,6 +91,7 @@ def check_node(config: NodeConfig, *, ask_peers: bool = True) -> list[Finding]:
         lambda: _ports(config, runs=runs),
     ]
     findings = [finding for look in looks for finding in look()]
+    findings += [_notification(target, ask=ask_peers) for target in config.notifications]
     if ask_peers:
         findings += [_peer(config, peer) for peer in config.peers]
     return findings
@@ -232,6 +235,17 @@ def _why_not(host: str, port: int) -> str | None:
         except OSError as error:
             return error.strerror or str(error)
     return None
+
+
+def _notification(target: Notification, *, ask: bool) -> Finding:
+    what = f"notification {target.name}"
+    try:
+        text = probe(target, ask=ask)
+    except ConfigError as error:
+        return _finding(what, Grade.BROKEN, str(error))
+    except PeerError as error:
+        return _finding(what, Grade.UNREACHABLE, str(error))
+    return _finding(what, Grade.OK, text)
 
 
 def _peer(config: NodeConfig, peer: Peer) -> Finding:

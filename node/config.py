@@ -20,6 +20,7 @@ from node.choices import BrainName, Choices, RegistrationName
 from node.dicomweb_settings import Dicomweb
 from node.errors import ConfigError
 from node.keeping_settings import Audit, Retention
+from node.notify.settings import Notification
 from node.peer import AeTitle, Peer, PeerName, Port, Seconds, Section
 from node.series_rules import SeriesRule
 from node.web.settings import Web
@@ -130,6 +131,7 @@ class NodeConfig(BaseSettings):
     web: Web = Web()
     retention: Retention = Retention()
     audit: Audit = Audit()
+    notifications: tuple[Notification, ...] = ()
     series_rules: tuple[SeriesRule, ...] = ()
     peers: tuple[Peer, ...] = ()
 
@@ -156,6 +158,14 @@ class NodeConfig(BaseSettings):
             if twice := {value for value in values if values.count(value) > 1}:
                 raise ValueError(f"two peers have the same {label}: {', '.join(sorted(twice))}")
         return peers
+
+    @field_validator("notifications")
+    @classmethod
+    def _targets_differ(cls, targets: tuple[Notification, ...]) -> tuple[Notification, ...]:
+        names = [target.name for target in targets]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two targets have the same name: {', '.join(sorted(twice))}")
+        return targets
 
     @model_validator(mode="after")
     def _peers_exist(self) -> Self:
@@ -210,7 +220,10 @@ _PATHS: Final = {
     "dicomweb": ("secret_file",),
     "web": ("users_file", "certificate", "key"),
 }
-_PEER_PATHS: Final = ("ca", "stow_secret_file")
+_LIST_PATHS: Final = {
+    "peers": ("ca", "stow_secret_file"),
+    "notifications": ("ca", "secret_file", "template"),
+}
 
 
 def load_config(path: Path) -> NodeConfig:
@@ -248,12 +261,13 @@ def make_config(values: dict[str, Any], path: Path) -> NodeConfig:
     for table, keys in _PATHS.items():
         if isinstance(found := values.get(table), dict):
             values = {**values, table: _with_folders(found, keys, path.parent)}
-    if isinstance(found := values.get("peers"), list):
-        peers = [
-            _with_folders(item, _PEER_PATHS, path.parent) if isinstance(item, dict) else item
-            for item in found
-        ]
-        values = {**values, "peers": peers}
+    for table, keys in _LIST_PATHS.items():
+        if isinstance(found := values.get(table), list):
+            items = [
+                _with_folders(item, keys, path.parent) if isinstance(item, dict) else item
+                for item in found
+            ]
+            values = {**values, table: items}
     try:
         return NodeConfig(**values)
     except ValidationError as error:

@@ -18,6 +18,8 @@
         - StoreRefusedError
         - RetrieveError
         - WebError
+        - NotificationError
+          - NotificationRefusedError  put aside, for people
 
 Messages name peers, series and files of ours; never the patient.
 """
@@ -143,3 +145,15 @@ class WebError(PeerError):
     """The peer's web server did not do what it was asked for."""
 
     code = "web"
+
+
+class NotificationError(PeerError):
+    """Who is to be told did not take it; it is tried again later."""
+
+    code = "notification"
+
+
+class NotificationRefusedError(NotificationError):
+    """Who is to be told will not take it, whenever it is sent."""
+
+    code = "notification-refused"

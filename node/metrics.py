@@ -7,7 +7,7 @@ patient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -33,6 +33,10 @@ _ENDS: Final = frozenset(
 )
 
 
+Notifications = Mapping[tuple[str, str], int]
+"""How many notifications stand how, by target and state."""
+
+
 class Metrics:
     """Counts from now on, and reads the rest when asked.
 
@@ -40,9 +44,15 @@ class Metrics:
     ----------
     ledger : Ledger
     readiness : callable
+    notifications : callable
     """
 
-    def __init__(self, ledger: Ledger, readiness: Callable[[], Readiness]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        readiness: Callable[[], Readiness],
+        notifications: Callable[[], Notifications] = dict,
+    ) -> None:
         self._registry = CollectorRegistry()
         self._images = Counter(
             "aspects_node_images_total",
@@ -74,7 +84,7 @@ class Metrics:
             buckets=_STAGE_SECONDS,
             registry=self._registry,
         )
-        self._registry.register(_Standing(ledger, readiness))
+        self._registry.register(_Standing(ledger, readiness, notifications))
         ledger.subscribe(self.note)
 
     def text(self) -> bytes:
@@ -117,9 +127,15 @@ def _was_sent_again(generation: Generation) -> bool:
 class _Standing(Collector):
     """What stands in the records now."""
 
-    def __init__(self, ledger: Ledger, readiness: Callable[[], Readiness]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        readiness: Callable[[], Readiness],
+        notifications: Callable[[], Notifications],
+    ) -> None:
         self._ledger = ledger
         self._readiness = readiness
+        self._notifications = notifications
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: the names are fixed, and asking would cost a look at all records."""
@@ -158,6 +174,7 @@ class _Standing(Collector):
             "destination",
             _undelivered(records),
         )
+        yield _notifications(self._notifications())
         yield GaugeMetricFamily(
             "aspects_node_last_image_timestamp_seconds",
             "When the newest image came, in seconds since the epoch; 0 where none did.",
@@ -172,6 +189,17 @@ def _by_label(name: str, text: str, label: str, values: dict[str, float]) -> Met
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, number in values.items():
         family.add_metric([value], number)
+    return family
+
+
+def _notifications(standing: Notifications) -> Metric:
+    family = GaugeMetricFamily(
+        "aspects_node_notifications",
+        "Notifications that wait, and those put aside as failed, by target.",
+        labels=["target", "state"],
+    )
+    for labels, count in standing.items():
+        family.add_metric(labels, float(count))
     return family
 
 

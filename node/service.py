@@ -38,6 +38,7 @@ from node.fetching import Fetcher, Keeper
 from node.files import make_private
 from node.health import Watchdog
 from node.inbox import Inbox
+from node.notify.notifier import Notifier
 from node.origin import Origin
 from node.pool import WorkerPool
 from node.retention import Janitor
@@ -84,6 +85,8 @@ class Node:
         ledger.subscribe(history.note)
         self.audit = AuditTrail(config)
         ledger.subscribe(self.audit.hear)
+        self.notifier = Notifier(config)
+        ledger.subscribe(self.notifier.hear)
         self.inbox = Inbox(config.data_folder, ledger, config.min_free_disk)
         self._requests = config.data_folder / requests.FOLDER
         for name in (*PRIVATE, requests.FOLDER):
@@ -180,6 +183,7 @@ class Node:
         self.engine.start()
         self.assembly.start()
         self.fetcher.start()
+        self.notifier.start()
         if self._front is not None:
             self._front.start()
         self.audit.note(Happened(what="started"))
@@ -231,6 +235,7 @@ class Node:
             self.assembly.stop()
             self.engine.stop()
         self.pool.stop()
+        self.notifier.stop()
         self.audit.note(Happened(what="stopped"))
         self.audit.stop()
         self._lock.close()

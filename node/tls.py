@@ -100,6 +100,27 @@ def syslog_context(config: NodeConfig) -> ssl.SSLContext:
     return context
 
 
+def outgoing_context(authority: Path | None) -> ssl.SSLContext:
+    """Return how servers are called that ask for no certificate of ours.
+
+    Parameters
+    ----------
+    authority : Path or None
+        Who signed the server's certificate; None: whom the system trusts.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"ca: {authority} cannot be used ({type(error).__name__})") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 def _prepare(context: ssl.SSLContext, config: NodeConfig, authority: Path | None) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)

@@ -18,6 +18,7 @@ from node.cli import main
 from node.config import Delivery, NodeConfig, Tls
 from node.dicomweb_settings import Dicomweb
 from node.keeping_settings import Audit, Retention
+from node.notify.settings import Notification
 from node.peer import Peer
 from node.series_rules import SeriesRule
 from node.web.settings import Web
@@ -32,6 +33,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "web": Web,
     "retention": Retention,
     "audit": Audit,
+    "notifications": Notification,
     "series_rules": SeriesRule,
     "peers": Peer,
 }

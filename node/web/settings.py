@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$", max_length=64)]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+_URL: Final = r"^https?://[^/?#@\s]+(/[^?#\s]*[^/?#\s])?$"
 
 
 class Web(BaseModel):
@@ -23,6 +25,8 @@ class Web(BaseModel):
         interface people have to be known: by ``users_file``, or by a proxy.
     users_file : Path or None
         Names and password hashes, written by ``aspects-node user``.
+    url : str or None
+        How others reach the pages: for links in notifications.
     proxy_header : str or None
         Request header in which a reverse proxy names the person.
     trusted_proxies : tuple of str
@@ -42,6 +46,7 @@ class Web(BaseModel):
     enabled: bool = True
     host: Annotated[str, StringConstraints(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 11180
+    url: Annotated[str, StringConstraints(pattern=_URL)] | None = None
     users_file: Path | None = None
     proxy_header: HeaderName | None = None
     trusted_proxies: tuple[Address, ...] = ()

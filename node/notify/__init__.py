@@ -1,0 +1,1 @@
+"""Notifications: who is told of results and failures besides the PACS."""
