@@ -11,6 +11,8 @@ from node.notify.settings import Notification
 
 _NEVER: Final = frozenset({400, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 """Answers to the content itself; with others it may be taken later."""
+_OK: Final = 200
+_ELSEWHERE: Final = 300
 
 
 def open_session(target: Notification) -> requests.Session:
@@ -46,7 +48,7 @@ def deliver(
     status = answer.status_code
     if status in _NEVER:
         raise NotificationRefusedError(f"{target.name} answered with HTTP {status}")
-    if not answer.ok or answer.is_redirect:
+    if not _OK <= status < _ELSEWHERE:
         raise WebError(f"{target.name} answered with HTTP {status}")
     return answer
 
