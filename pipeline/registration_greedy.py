@@ -35,6 +35,7 @@ from pipeline.provenance import Algorithm
 from pipeline.regions import Level
 
 _AFFINE_STEP: Final = 2
+_AFFINE_RATES: Final = (1.0, 0.5, 0.25)
 _TURNS_DEGREES: Final = tuple(float(turn) for turn in range(-28, 29, 4))
 _TURN_COST: Final = 2e-4  # correlation for each squared degree
 _EVENINGS: Final = 1
@@ -126,23 +127,40 @@ def _bent(fixed: Framed, moving: Framed, affine: sitk.AffineTransform, level: Le
 
 
 def fit_affine(fixed: Framed, moving: Framed) -> sitk.AffineTransform:
-    """Map points of the fixed frame to the moving frame, by correlation."""
+    """Map points of the fixed frame to the moving frame, by correlation.
+
+    A first step can be so long that the search ends far away; what correlates
+    less than the start is sought again with shorter steps.
+    """
     shrink = [_AFFINE_STEP, _AFFINE_STEP]
     target = sitk.Shrink(as_image(fixed.hu), shrink)
     template = sitk.Shrink(as_image(moving.hu), shrink)
-    transform = turned(fixed, moving, _promising_turn(fixed, moving))
+    start = turned(fixed, moving, _promising_turn(fixed, moving))
+    with _one_itk_thread():
+        for rate in _AFFINE_RATES:
+            transform, gain = _climbed(target, template, start, rate)
+            if gain > 0:
+                return transform
+    return start
+
+
+def _climbed(
+    target: sitk.Image, template: sitk.Image, start: sitk.AffineTransform, rate: float
+) -> tuple[sitk.AffineTransform, float]:
+    """Return an affine map from a start upwards, and the squared correlation it gained."""
+    transform = sitk.AffineTransform(start)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=1.0, minStep=1e-3, numberOfIterations=80, relaxationFactor=0.6
+        learningRate=rate, minStep=1e-3, numberOfIterations=80, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    with _one_itk_thread():
-        method.Execute(target, template)
-    return transform
+    before = method.MetricEvaluate(target, template)
+    method.Execute(target, template)
+    return transform, before - method.GetMetricValue()
 
 
 @contextmanager

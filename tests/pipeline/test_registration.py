@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from pipeline import registration_greedy
 from pipeline.atlas import AgeGroup, Atlas
+from pipeline.head_frame import framed_atlas
 from pipeline.mapping import map_labels
 from pipeline.regions import Level, at_level
 from pipeline.registration import Registration, register
+from pipeline.registration_greedy import fit_affine, plain_affine
 from tests.pipeline.heads import dice, tools
 
 
@@ -52,6 +55,21 @@ def test_an_atlas_finds_itself(level: Level) -> None:
 def test_labels_of_one_age_fit_another(fixed: AgeGroup, moving: AgeGroup) -> None:
     for level in Level:
         assert _mean_dice(_atlas(fixed, level), _atlas(moving, level)) > 0.84
+
+
+def test_a_fit_that_ran_away_is_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed, moving = (
+        framed_atlas(_atlas(group, Level.GANGLIONIC))
+        for group in (AgeGroup.AGE_50_69, AgeGroup.AGE_30_49)
+    )
+    usual, _ = plain_affine(fit_affine(fixed, moving))
+    monkeypatch.setattr(registration_greedy, "_AFFINE_RATES", (400.0,))
+    start, _ = plain_affine(fit_affine(fixed, moving))
+    monkeypatch.setattr(registration_greedy, "_AFFINE_RATES", (400.0, 0.5))
+    again, _ = plain_affine(fit_affine(fixed, moving))
+    assert start == pytest.approx(np.diag(np.divide(moving.extent_mm, fixed.extent_mm)), abs=0.1)
+    assert again == pytest.approx(usual, abs=0.02)
+    assert again != pytest.approx(start, abs=1e-3)
 
 
 def test_same_input_same_map() -> None:
