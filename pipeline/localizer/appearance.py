@@ -34,6 +34,35 @@ def vary(images: Tensor, rng: np.random.Generator) -> Tensor:
     return images.clamp(AIR_HU, BONE_HU)
 
 
+def cut_mix(images: Tensor, other: Tensor, rng: np.random.Generator) -> tuple[Tensor, float]:
+    """Put a box of another series into a series, at the same place on every slice.
+
+    Parameters
+    ----------
+    images, other : Tensor, shape (slice, row, column)
+        Cut at the same heights.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    images : Tensor of the same shape
+    share : float
+        What is left of the first series, by area.
+
+    References
+    ----------
+    Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers
+    with Localizable Features", ICCV 2019; alpha = 1.
+    """
+    size = images.shape[-1]
+    side = round(size * float(np.sqrt(1 - rng.random())))
+    row, column = rng.integers(-side // 2, size - side // 2, 2)
+    box = (slice(max(0, row), row + side), slice(max(0, column), column + side))
+    mixed = images.clone()
+    mixed[:, *box] = other[:, *box]
+    return mixed, 1 - mixed[0, *box].numel() / size**2
+
+
 def _age(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Widen the CSF spaces (atrophy), or narrow them (swelling)."""
     widened = -functional.max_pool2d(-images[:, None], 3, 1, 1)[:, 0]
@@ -74,6 +103,22 @@ def _table(images: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.where(drawn, torch.tensor(float(rng.uniform(-600, 600))), images)
 
 
+def _hand(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Lay a hand or an arm beside the head: soft tissue about some bones, on the lower slices."""
+    count, size = images.shape[0], images.shape[-1]
+    side = 0.06 if rng.random() < 0.5 else 0.94
+    middle = np.array((rng.uniform(0.2, 0.9), side)) * size
+    radius = rng.uniform((0.05, 0.04), (0.16, 0.09)) * size
+    axes = [(torch.arange(size) - at) / extent for at, extent in zip(middle, radius, strict=True)]
+    away = axes[0][:, None] ** 2 + axes[1][None] ** 2
+    hand = torch.full((size, size), float(rng.uniform(20, 70)))
+    for bone in rng.uniform(-0.6, 0.6, (int(rng.integers(2, 6)), 2)):
+        hand[(axes[0][:, None] - bone[0]) ** 2 + (axes[1][None] - bone[1]) ** 2 < 0.03] = 700.0
+    reach = int(rng.integers(1, max(2, count)))
+    drawn = (away < 1)[None] & (images < AIR_HU / 2) & (torch.arange(count) < reach)[:, None, None]
+    return torch.where(drawn, hand[None], images)
+
+
 def _filter(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Blur or sharpen: another reconstruction kernel."""
     sigma = float(rng.uniform(0.4, 1.0))
@@ -111,6 +156,7 @@ _CHANGES: Final = (
     (0.3, _age),
     (0.3, _lesion),
     (0.2, _table),
+    (0.1, _hand),
     (0.4, _filter),
     (0.7, _noise),
     (0.8, _calibration),

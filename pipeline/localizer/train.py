@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.arrays import FloatArray
-from pipeline.localizer.appearance import vary
+from pipeline.localizer.appearance import cut_mix, vary
 from pipeline.localizer.data import LabelledHead
 from pipeline.localizer.frames import cut_out, head_box
 from pipeline.localizer.net import (
@@ -60,6 +60,8 @@ class Recipe:
         Highest learning rate of the cosine schedule.
     mixed : bool
         bfloat16 in the encoder.
+    cut_mix : float
+        Share of the series that hold a box of another head.
     """
 
     encoder: str = "resnet10"
@@ -68,6 +70,7 @@ class Recipe:
     seed: int = 0
     rate: float = 1e-3
     mixed: bool = True
+    cut_mix: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,8 +126,18 @@ def prepare(head: LabelledHead, pixels: int) -> Source:
     )
 
 
-def draw_series(source: Source, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def draw_series(
+    source: Source, rng: np.random.Generator, other: Source | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Scan a head anew.
+
+    Parameters
+    ----------
+    source : Source
+    rng : numpy.random.Generator
+    other : Source, optional
+        A head of which a box is put in, at the same distances from the
+        ganglionic level.
 
     Returns
     -------
@@ -133,7 +146,7 @@ def draw_series(source: Source, rng: np.random.Generator) -> tuple[Tensor, Tenso
     steps : Tensor, shape (n,)
     away_mm : Tensor, shape (n, 2)
     """
-    low_mm, high_mm = source.levels_mm
+    low_mm, _ = source.levels_mm
     last_mm = (len(source.voxels) - 1) * source.spacing_mm[0]
     if rng.random() < 0.35:
         # some series keep the slices as acquired: no interpolation blurs them
@@ -145,9 +158,19 @@ def draw_series(source: Source, rng: np.random.Generator) -> tuple[Tensor, Tenso
         pose = draw_pose(rng)
         offsets = draw_offsets(-low_mm, last_mm - low_mm, rng)
     images = _scan(source, pose, offsets, rng)
+    above_mm = _above_mm(source, pose)
+    if other is not None:
+        images, share = cut_mix(images, _scan(other, pose, offsets, rng), rng)
+        above_mm = share * above_mm + (1 - share) * _above_mm(other, pose)
     positions = torch.from_numpy(offsets).float()
-    levels = torch.tensor([0.0, (high_mm - low_mm) * pose.compression])
+    levels = torch.tensor([0.0, above_mm])
     return vary(images, rng), step_sizes(positions), levels[None] - positions[:, None]
+
+
+def _above_mm(source: Source, pose: Pose) -> float:
+    """Return how far the supraganglionic level lies above the ganglionic one."""
+    low_mm, high_mm = source.levels_mm
+    return (high_mm - low_mm) * pose.compression
 
 
 def _scan(source: Source, pose: Pose, offsets: FloatArray, rng: np.random.Generator) -> Tensor:
@@ -274,7 +297,14 @@ class Trainer:
     def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         order = rng.permutation(len(self.sources))
         for chosen in np.array_split(order, self.steps_per_epoch):
-            yield collate([draw_series(self.sources[index], rng) for index in chosen])
+            yield collate(
+                [draw_series(self.sources[index], rng, self._other(rng)) for index in chosen]
+            )
+
+    def _other(self, rng: np.random.Generator) -> Source | None:
+        if rng.random() >= self.recipe.cut_mix:
+            return None
+        return self.sources[int(rng.integers(len(self.sources)))]
 
     def _step(self, batch: Batch, step: int) -> float:
         moved = Batch(
