@@ -34,6 +34,8 @@ _EXAMINATION: Final = ("30799-1", "CT Head WO contrast", "LN")
 _NARRATIVE: Final = ("18782-3", "Radiology Study observation (narrative)", "LN")
 _STUDY: Final = ("110180", "Study Instance UID", "DCM")
 _SERIES: Final = ("112002", "Series Instance UID", "DCM")
+_ESCAPES: Final = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
+"""HL7 2.5.1, 2.7.1 "Formatting codes"."""
 _NAME_PARTS: Final = ("xpn_1", "xpn_2", "xpn_3", "xpn_5", "xpn_4")
 """Where the family, given, middle name, prefix and suffix of DICOM go."""
 
@@ -143,8 +145,18 @@ def _observations(message: Message) -> Iterator[tuple[str, tuple[str, str, str],
 
 
 def _plain(text: str) -> str:
-    """Return a text without control characters: a carriage return would end the segment."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()
+    r"""Return a text as a message holds it, without control characters.
+
+    The library escapes some delimiters and takes others as such; what is escaped
+    it leaves alone.
+
+    Examples
+    --------
+    >>> print(_plain("A&B^C|D\r\n"))
+    A\T\B\S\C\F\D
+    """
+    plain = re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()
+    return "".join(_ESCAPES.get(character, character) for character in plain)
 
 
 def _digits(text: str) -> str:

@@ -16,7 +16,7 @@ def report_lines(message: Message) -> list[str]:
         return []
     return [
         "ASPECTS regions on non-contrast head CT, computed, not verified by a person.",
-        f"Mapping: {report.verdict_words} ({report.verdict}).",
+        f"Quality of the mapping: {report.verdict} ({report.verdict_words}).",
         *(f"{item['verdict']}: {item['text']}" for item in report.reasons),
         *(_level(item, report.method) for item in report.levels),
         *([] if report.verdict == "fail" else _regions(report)),
