@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from atlases.entry import entry_of
 from atlases.errors import AtlasMissingError
-from atlases.folders import find_atlas
+from atlases.folders import EMBEDDED, find_atlas
+from atlases.verify import require_intact
 from node.config import NodeConfig
+
+LOG = logging.getLogger(__name__)
 
 
 def chosen_atlas(config: NodeConfig) -> Path:
@@ -31,3 +35,26 @@ def chosen_atlas(config: NodeConfig) -> Path:
             f"says {config.atlas}: change either"
         )
     return config.atlas_folder
+
+
+def checked_atlas(config: NodeConfig) -> Path:
+    """Return the folder of the configured atlas set, its files verified.
+
+    Raises
+    ------
+    AtlasError
+        It is missing or altered; the message says what to run.
+    """
+    folder = chosen_atlas(config)
+    entry = entry_of(folder)
+    require_intact(entry, folder)
+    LOG.log(
+        logging.WARNING if folder == EMBEDDED else logging.INFO,
+        "atlas",
+        extra={
+            "atlas": entry.name,
+            "atlas_version": entry.version,
+            "embedded": folder == EMBEDDED,
+        },
+    )
+    return folder

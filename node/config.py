@@ -24,6 +24,7 @@ from node.notify.settings import Notification
 from node.peer import AeTitle, Peer, PeerName, Port, Seconds, Section
 from node.series_rules import SeriesRule
 from node.web.settings import Web
+from node.work.settings import Work
 
 
 class Delivery(Section):
@@ -131,6 +132,7 @@ class NodeConfig(BaseSettings):
     web: Web = Web()
     retention: Retention = Retention()
     audit: Audit = Audit()
+    work: Work = Work()
     notifications: tuple[Notification, ...] = ()
     series_rules: tuple[SeriesRule, ...] = ()
     peers: tuple[Peer, ...] = ()
@@ -219,6 +221,7 @@ _PATHS: Final = {
     "tls": ("certificate", "key", "ca"),
     "dicomweb": ("secret_file",),
     "web": ("users_file", "certificate", "key"),
+    "work": ("password_file",),
 }
 _LIST_PATHS: Final = {
     "peers": ("ca", "stow_secret_file"),

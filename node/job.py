@@ -52,6 +52,8 @@ class Job:
     choices : Choices
     failed : tuple of str or None
         Code and reason of an earlier failure: make a note of them, map nothing.
+    turn : int
+        Place in a queue that several nodes share, the smaller the sooner.
     """
 
     paths: tuple[Path, ...]
@@ -65,6 +67,7 @@ class Job:
     objects: tuple[str, ...] = DEFAULT_OBJECTS
     choices: Choices = DEFAULT_CHOICES
     failed: tuple[str, str] | None = None
+    turn: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

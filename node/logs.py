@@ -19,11 +19,12 @@ LOG = logging.getLogger(__name__)
 
 FIELDS: Final = frozenset(
     {
-        "ae_title", "atlas", "atlas_version", "attempt", "bytes", "code", "destination",
-        "embedded", "ending", "error", "evidence", "file", "generation", "host", "images",
-        "missing", "objects", "peer", "pid", "port",
+        "ae_title", "atlas", "atlas_version", "attempt", "bytes", "code", "count", "destination",
+        "embedded", "ending", "error", "evidence", "executor", "file", "generation", "host",
+        "images", "missing", "objects", "peer", "pid", "port",
         "quality", "reason", "seconds", "seconds_since_last_image", "series", "state", "status",
-        "timings_s", "transaction", "transfer_syntax", "version",
+        "task", "times", "timings_s", "transaction", "transfer_syntax", "version", "work_version",
+        "workers",
     }
 )  # fmt: skip
 """Every named value that may be logged."""

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from node.errors import (
     ComputeError,
@@ -41,6 +41,23 @@ WORKER_MEMORY: Final = 6 << 30
 """Several times what a head of 600 slices takes."""
 
 Compute = Callable[[Job], Outcome]
+
+
+class Computer(Protocol):
+    """Computes jobs: on this machine, or on others."""
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers on this machine."""
+
+    def warm_up(self) -> None:
+        """Wait until a first job would not wait for more than itself."""
+
+    def run(self, job: Job) -> Outcome:
+        """Compute one series; see `WorkerPool.run` for what it raises."""
+
+    def stop(self) -> None:
+        """End what runs with PoolStoppedError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 import time
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -17,12 +18,9 @@ from typing import Any, Final, TextIO
 import atlases
 import node
 import pipeline
-from atlases.entry import entry_of
-from atlases.folders import EMBEDDED
-from atlases.verify import require_intact
 from node import history, requests
 from node.assembly import Assembly, Patience
-from node.atlas_choice import chosen_atlas
+from node.atlas_choice import checked_atlas
 from node.audit import AuditTrail
 from node.audit_message import Happened
 from node.chooser import Chooser
@@ -40,11 +38,15 @@ from node.health import Watchdog
 from node.inbox import Inbox
 from node.notify.notifier import Notifier
 from node.origin import Origin
-from node.pool import WorkerPool
+from node.pool import Computer, WorkerPool
 from node.retention import Janitor
 from node.scp import Receiver, start_scp
 from node.state import Ledger
 from node.web.front import Front, Inside
+from node.web.viewer import Viewer
+from node.work.database import database_url
+from node.work.remote import RemotePool, node_name
+from node.work.worker import work
 from node.workflow import Engine, Tools
 
 LOG = logging.getLogger(__name__)
@@ -59,6 +61,16 @@ _LOOK_S: Final = 0.5
 _GRACE_S: Final = 5.0
 
 
+class Role(StrEnum):
+    """What a process does."""
+
+    ALL = "all"
+    RECEIVE = "receive"
+    """All but computing, which others do."""
+    WORK = "work"
+    WEB = "web"
+
+
 class Node:
     """A running node.
 
@@ -67,6 +79,8 @@ class Node:
     config : NodeConfig
     compute : str
         ``package.module:function`` of the computation.
+    role : Role
+        ``ALL`` or ``RECEIVE``.
 
     Raises
     ------
@@ -76,7 +90,7 @@ class Node:
         The atlas is missing or altered; the message says what to run.
     """
 
-    def __init__(self, config: NodeConfig, compute: str = COMPUTE) -> None:
+    def __init__(self, config: NodeConfig, compute: str = COMPUTE, role: Role = Role.ALL) -> None:
         require_one_home()
         self.config = config
         self._lock = _lock_data_folder(config.data_folder)
@@ -91,14 +105,7 @@ class Node:
         self._requests = config.data_folder / requests.FOLDER
         for name in (*PRIVATE, requests.FOLDER):
             make_private(config.data_folder / name)
-        self.pool = WorkerPool(
-            compute,
-            workers=config.workers,
-            limit_s=config.compute_time_limit_s,
-            atlas_folder=atlas_folder,
-            log_level=config.log_level,
-            memory=config.worker_memory,
-        )
+        self.pool = _make_computer(config, compute, atlas_folder, role)
         self.commitment_scp = CommitmentScp(config)
         self.commitment_scu = CommitmentScu(config, ledger)
         tools = Tools(
@@ -110,7 +117,7 @@ class Node:
             commitment=self.commitment_scu,
             atlas_folder=atlas_folder,
         )
-        self.engine = Engine(tools, config.data_folder)
+        self.engine = Engine(tools, config.data_folder, _at_once(config, role))
         self.chooser = Chooser(config, ledger, self.engine.submit)
         self.assembly = Assembly(
             self.inbox,
@@ -242,8 +249,30 @@ class Node:
         LOG.info("stopped")
 
 
-def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
-    """Run a node until SIGTERM or SIGINT.
+def _make_computer(config: NodeConfig, compute: str, atlas_folder: Path, role: Role) -> Computer:
+    if role is Role.RECEIVE:
+        return RemotePool(
+            database_url(config.work),
+            node=node_name(config.data_folder),
+            atlas_folder=atlas_folder,
+            poll_s=config.work.poll_s,
+        )
+    return WorkerPool(
+        compute,
+        workers=config.workers,
+        limit_s=config.compute_time_limit_s,
+        atlas_folder=atlas_folder,
+        log_level=config.log_level,
+        memory=config.worker_memory,
+    )
+
+
+def _at_once(config: NodeConfig, role: Role) -> int:
+    return config.work.ahead if role is Role.RECEIVE else config.workers
+
+
+def serve(config: NodeConfig, compute: str = COMPUTE, role: Role = Role.ALL) -> None:
+    """Run a node, or a part of one, until SIGTERM or SIGINT.
 
     Raises
     ------
@@ -254,7 +283,10 @@ def serve(config: NodeConfig, compute: str = COMPUTE) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     os.umask(0o077)  # what patients' images go into is for the node's user alone
-    this = Node(config, compute)
+    if role is Role.WORK:
+        work(config, compute)
+        return
+    this = Viewer(config) if role is Role.WEB else Node(config, compute, role)
     try:
         this.start()
         # what is here stays: the library collects garbage for every sixty connections
@@ -281,29 +313,6 @@ def require_one_home() -> None:
             f"node, atlases and pipeline lie in different folders ({folders}): "
             "install aspects-node in a virtual environment of its own"
         )
-
-
-def checked_atlas(config: NodeConfig) -> Path:
-    """Return the folder of the configured atlas set, its files verified.
-
-    Raises
-    ------
-    AtlasError
-        It is missing or altered; the message says what to run.
-    """
-    folder = chosen_atlas(config)
-    entry = entry_of(folder)
-    require_intact(entry, folder)
-    LOG.log(
-        logging.WARNING if folder == EMBEDDED else logging.INFO,
-        "atlas",
-        extra={
-            "atlas": entry.name,
-            "atlas_version": entry.version,
-            "embedded": folder == EMBEDDED,
-        },
-    )
-    return folder
 
 
 def _lock_data_folder(folder: Path) -> TextIO:

@@ -15,8 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from node.errors import ConfigError
 from node.files import sync_folder, write_durably
 from node.status import is_stored
 
@@ -24,6 +25,13 @@ RECORD: Final = "record.json"
 IMAGES: Final = "images"
 CHANGED: Final = "changed"
 RESULTS: Final = "results"
+
+RECORD_FORMAT: Final = 1
+"""Raised when an older version would misread a record.
+
+A record without one is of format 1. What a new key means where it is absent, its
+default says; when a key changes its meaning, `read_record` turns old into new.
+"""
 
 T = TypeVar("T")
 
@@ -210,6 +218,7 @@ class SeriesRecord(BaseModel):
 
     Attributes
     ----------
+    record_format : int
     key : str
         Name of its folder: a hash of the SeriesInstanceUID.
     series_uid : str
@@ -228,6 +237,7 @@ class SeriesRecord(BaseModel):
         The oldest first.
     """
 
+    record_format: int = RECORD_FORMAT
     key: str
     series_uid: str
     study_uid: str = ""
@@ -263,6 +273,12 @@ class SeriesRecord(BaseModel):
             if generation.number == number:
                 return generation
         raise KeyError(number)
+
+
+class _Format(BaseModel):
+    """What a record of any version can be asked."""
+
+    record_format: int = 1
 
 
 def state_after(deliveries: Collection[DeliveryRecord]) -> State:
@@ -432,14 +448,41 @@ def read_records(folder: Path) -> list[SeriesRecord]:
 
     A record that cannot be read is left out; the node makes it again from the
     images when it starts.
+
+    Raises
+    ------
+    ConfigError
+        A newer version wrote one of them.
     """
     records = []
     for path in folder.glob(f"*/{RECORD}"):
         try:
-            records.append(SeriesRecord.model_validate_json(path.read_bytes()))
-        except (ValidationError, OSError):
+            records.append(read_record(path))
+        except (ValueError, OSError):
             continue
     return sorted(records, key=lambda record: record.first_received)
+
+
+def read_record(path: Path) -> SeriesRecord:
+    """Read the record of a series, of this version or an older one.
+
+    Raises
+    ------
+    ConfigError
+        A newer version wrote it. To leave it out would be to compute it again.
+    ValueError
+        It is damaged.
+    OSError
+        It cannot be read.
+    """
+    content = path.read_bytes()
+    found = _Format.model_validate_json(content).record_format
+    if found > RECORD_FORMAT:
+        raise ConfigError(
+            f"data_folder: a newer version wrote {path} (format {found}, this one knows "
+            f"{RECORD_FORMAT}): run that version, or restore the backup made before the upgrade"
+        )
+    return SeriesRecord.model_validate_json(content)
 
 
 def now_s() -> float:

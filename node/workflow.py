@@ -34,7 +34,8 @@ from node.errors import ComputeError, PoolStoppedError, WorkerError
 from node.files import sync_file, sync_folder
 from node.job import REPORTS, Ending, Job, Outcome
 from node.objects import DEFAULT_OBJECTS, NOTE, is_note, to_make
-from node.pool import WorkerPool
+from node.pool import Computer
+from node.resume import Lost, adopt_older, find_lost
 from node.series_rules import describe
 from node.state import DeliveryRecord, Generation, Ledger, SeriesRecord, State, now_s
 from node.status import is_stored
@@ -42,7 +43,10 @@ from node.status import is_stored
 LOG = logging.getLogger(__name__)
 
 _VERSION: Final = "1"
-"""Changes when the steps change, so that no old workflow goes on in new steps."""
+"""Changes when the steps change, so that no old workflow goes on in new steps.
+
+What is unfinished at an upgrade begins anew, see `node.resume`.
+"""
 
 _LONG_AGO: Final = 1_700_000_000
 """Keeps priorities, seconds since the epoch, within 31 bits."""
@@ -58,7 +62,7 @@ class Tools:
 
     config: NodeConfig
     ledger: Ledger
-    pool: WorkerPool
+    pool: Computer
     deliverer: Deliverer
     commitment: CommitmentScu
     atlas_folder: Path
@@ -166,10 +170,13 @@ class Engine:
     tools : Tools
     data_folder : Path
         Holds the engine's SQLite database.
+    at_once : int
+        So many series are computed at a time.
     """
 
-    def __init__(self, tools: Tools, data_folder: Path) -> None:
+    def __init__(self, tools: Tools, data_folder: Path, at_once: int) -> None:
         self._tools = tools
+        self._at_once = at_once
         database = data_folder / "work.sqlite"
         _use_write_ahead_log(database)
         url = sqlalchemy.URL.create("sqlite", database=str(database))
@@ -189,7 +196,7 @@ class Engine:
         DBOS.launch()
         DBOS.register_queue(
             _COMPUTE_QUEUE,
-            worker_concurrency=self._tools.config.workers,
+            worker_concurrency=self._at_once,
             polling_interval_sec=_POLL_S,
             on_conflict="always_update",
         )
@@ -199,6 +206,14 @@ class Engine:
             polling_interval_sec=_POLL_S,
             on_conflict="always_update",
         )
+        adopt_older(_VERSION, _queue_of)
+        for lost in find_lost(self._tools.ledger):
+            self._do_after_all(lost)
+
+    def _do_after_all(self, lost: Lost) -> None:
+        LOG.warning("work_restored", extra={"file": lost.key, "destination": lost.destination})
+        work = self._workflows.enqueue_look if lost.is_look else self.deliver
+        work(lost.key, lost.number, lost.destination, lost.attempt)
 
     def stop(self) -> None:
         """Stop; what was not finished goes on at the next start."""
@@ -219,11 +234,7 @@ class Engine:
         so that the others wait no longer than that.
         """
         record = self._tools.ledger.get(key)
-        if record is None:
-            return 1
-        generation = record.generation(number)
-        head_start = self._tools.config.urgent_head_start_s if generation.urgent else 0.0
-        return max(1, int(generation.complete - _LONG_AGO - head_start))
+        return 1 if record is None else _turn(self._tools.config, record.generation(number))
 
     def forget(self, key: str) -> None:
         """Delete the finished workflows of a series, so that it can come anew."""
@@ -265,6 +276,10 @@ def enqueue_delivery(
         DBOS.enqueue_workflow(_DELIVERY_QUEUE, workflows.deliver, key, number, destination, attempt)
 
 
+def _queue_of(workflow: str) -> str:
+    return _COMPUTE_QUEUE if workflow == "process" else _DELIVERY_QUEUE
+
+
 def _use_write_ahead_log(database: Path) -> None:
     """Halve the fsyncs of a commit; the setting stays in the file."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
@@ -298,10 +313,16 @@ def _run(tools: Tools, key: str, number: int, failed: tuple[str, str] | None = N
         objects=_objects(tools.config, record.calling_ae),
         choices=tools.config.choices,
         failed=failed,
+        turn=_turn(tools.config, generation),
     )
     outcome = _run_attempts(tools, job, record.series_uid)
     _put_in_place(part, folder)
     return outcome
+
+
+def _turn(config: NodeConfig, generation: Generation) -> int:
+    head_start = config.urgent_head_start_s if generation.urgent else 0.0
+    return max(1, int(generation.complete - _LONG_AGO - head_start))
 
 
 def _objects(config: NodeConfig, calling_ae: str) -> tuple[str, ...]:

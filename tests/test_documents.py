@@ -22,6 +22,7 @@ from node.notify.settings import Notification
 from node.peer import Peer
 from node.series_rules import SeriesRule
 from node.web.settings import Web
+from node.work.settings import Work
 from tests.peers import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "web": Web,
     "retention": Retention,
     "audit": Audit,
+    "work": Work,
     "notifications": Notification,
     "series_rules": SeriesRule,
     "peers": Peer,

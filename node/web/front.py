@@ -23,7 +23,7 @@ from node.web.desk import Desk
 from node.web.feed import Feed
 from node.web.server import WebServer
 from node.web.settings import Web
-from node.web.uploads import Uploads
+from node.web.uploads import NoUploads, Uploads
 
 UPLOADS: Final = "uploads"
 """Folder in the data folder for what is being uploaded."""
@@ -37,8 +37,9 @@ class Inside:
     ----------
     config : NodeConfig
     ledger : Ledger
-    inbox : Inbox
-    listener : Listener
+    inbox : Inbox or None
+        None where nothing can be uploaded.
+    listener : Listener or None
         Hears of uploaded objects.
     atlas_folder : Path
     readiness : callable
@@ -49,8 +50,8 @@ class Inside:
 
     config: NodeConfig
     ledger: Ledger
-    inbox: Inbox
-    listener: Listener
+    inbox: Inbox | None
+    listener: Listener | None
     atlas_folder: Path
     readiness: Callable[[], Readiness]
     worker_pids: Callable[[], Iterable[int]]
@@ -83,23 +84,29 @@ class Front:
             account=node.account,
         )
         ledger.subscribe(self.desk.changes.note)
-        folder, most_bytes = config.data_folder / UPLOADS, config.web.max_upload
-        self.uploads = Uploads(node.inbox, node.listener, folder, most_bytes)
+        self.uploads = _make_uploads(node)
         self._feed = Feed(self.desk.changes)
         names = [target.name for target in config.notifications]
         metrics = Metrics(ledger, node.readiness, lambda: standing(config.data_folder, names))
         self.app = create_app(self.desk, self.uploads, self._feed, metrics.text)
         self._server = WebServer(self.app, config.web)
 
-    def start(self) -> None:
-        """Listen."""
-        self._server.start()
+    def start(self) -> bool:
+        """Listen; return whether that is possible."""
+        return self._server.start()
 
     def stop(self) -> None:
         """Stop listening, and end what is being drawn."""
         self._feed.stop()
         self._server.stop()
         self.desk.pictures.stop()
+
+
+def _make_uploads(node: Inside) -> Uploads:
+    if node.inbox is None or node.listener is None:
+        return NoUploads()
+    folder, most_bytes = node.config.data_folder / UPLOADS, node.config.web.max_upload
+    return Uploads(node.inbox, node.listener, folder, most_bytes)
 
 
 def _require_usable(settings: Web) -> None:

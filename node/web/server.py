@@ -50,8 +50,8 @@ class WebServer:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
-    def start(self) -> None:
-        """Listen. A node whose pages cannot be shown works all the same."""
+    def start(self) -> bool:
+        """Listen; a node whose pages cannot be shown works all the same."""
         try:
             self._socket = self._listen()
         except OSError as error:
@@ -63,9 +63,10 @@ class WebServer:
                     "reason": error.strerror,
                 },
             )
-            return
+            return False
         self._thread.start()
         LOG.info("web_listening", extra={"host": self._settings.host, "port": self._settings.port})
+        return True
 
     def stop(self) -> None:
         """End open requests, for a while, and stop."""

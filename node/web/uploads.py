@@ -248,6 +248,34 @@ class Uploads:
                 self.end(number)
 
 
+class NoUploads(Uploads):
+    """Where the process shows the pages alone, and receives nothing."""
+
+    def __init__(self) -> None:
+        self._open = {}
+        self._lock = threading.Lock()
+
+    def begin(self) -> int:
+        """Open no upload.
+
+        Raises
+        ------
+        UploadError
+            Always.
+        """
+        raise UploadError("nothing can be uploaded here: use the node that receives", 503)
+
+    def new_file(self) -> Path:
+        """Name no file.
+
+        Raises
+        ------
+        UploadError
+            Always.
+        """
+        raise UploadError("there is no such upload; it may have been closed", 404)
+
+
 def _require_small_directory(path: Path) -> None:
     """Refuse a zip whose list of files alone would fill the memory: it is read at once."""
     with path.open("rb") as file:

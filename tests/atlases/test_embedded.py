@@ -15,8 +15,8 @@ from atlases.folders import EMBEDDED, find_atlas, known_sets
 from atlases.install import install
 from atlases.read import load_atlas_set
 from atlases.verify import require_intact
+from node.atlas_choice import checked_atlas
 from node.config import NodeConfig
-from node.service import checked_atlas
 from pipeline.atlas import AgeFlag, AgeGroup
 from pipeline.regions import LEFT_OFFSET, Level, Side, at_level
 

@@ -28,6 +28,7 @@ DEFECT = "DEFECT"
 HOLD = "HOLD"
 HUGE = "HUGE"
 QUOTE = "QUOTE"
+PAUSE = "PAUSE"
 
 _SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 _SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -72,6 +73,16 @@ def _misbehave(wish: str, job: Job, head: Dataset) -> None:
         threading.Event().wait()
     if wish == HOLD:
         _hold(mark)
+    if wish == PAUSE:
+        _pause(mark)
+
+
+def _pause(mark: Path) -> None:
+    """Wait, in the first attempt, until the test says go."""
+    if not mark.exists():
+        mark.touch()
+        while not mark.with_name("go").exists():
+            threading.Event().wait(0.02)
 
 
 def _hold(mark: Path) -> None:

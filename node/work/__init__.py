@@ -1,0 +1,1 @@
+"""Computing on several machines: one node receives, others work."""
