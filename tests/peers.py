@@ -131,15 +131,21 @@ class Peer:
 
 
 class StoreScp(Peer):
-    """dcmtk's storescp."""
+    """dcmtk's storescp; by default made to take whatever it is offered."""
 
-    def __init__(self, folder: Path, port: int | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        options: Sequence[str] = (),
+        takes: Sequence[str] = ("--promiscuous",),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder / "received"
         self.folder.mkdir(exist_ok=True)
         port = port or free_port()
         super().__init__(
-            [tool("storescp") or "storescp", "-aet", "PACS", "--promiscuous", "--fork",
+            [tool("storescp") or "storescp", "-aet", "PACS", *takes, "--fork",
              *options, "-od", self.folder, "-uf", str(port)],
             port,
             folder / "storescp.log",

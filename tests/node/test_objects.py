@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
@@ -136,40 +137,79 @@ def test_only_what_is_wanted_is_made() -> None:
     assert to_make([("sc",), ("pdf", "sc")]) == ("sc", "pdf")
 
 
+OLD_PACS = """
+[[TransferSyntaxes]]
+[Plain]
+TransferSyntax1 = LittleEndianImplicit
+[[PresentationContexts]]
+[Old]
+PresentationContext1 = SegmentationStorage\\Plain
+PresentationContext2 = EnhancedSRStorage\\Plain
+[[Profiles]]
+[Default]
+PresentationContexts = Old
+"""
+"""What storescp reads: an archive that knows segmentations and an older report, no more."""
+
+
 @pytest.mark.timeout(300)
 def test_real_archives_take_every_object(
     make_node: Callable[..., NodeProcess],
     make_orthanc: Callable[..., Orthanc],
-    pacs: StoreScp,
+    tmp_path: Path,
     ct_ge: list[Path],
 ) -> None:
     """Orthanc refuses label maps and gets BINARY; a PACS that takes all gets what it wants."""
     orthanc = make_orthanc({"node": ("ASPECTS", free_port())})
+    profile = tmp_path / "old.cfg"
+    profile.write_text(OLD_PACS)
+    archives = {
+        "pacs": StoreScp(tmp_path / "pacs"),
+        "usual": StoreScp(tmp_path / "usual", takes=()),
+        "old": StoreScp(tmp_path / "old", takes=("-xf", str(profile), "Default")),
+    }
+    everything = list(OBJECT_NAMES)
+    wanted = {"pacs": ["labelmap", "sr", "ko"], "usual": everything, "old": ["seg", "sr", "gsps"]}
     node = make_node(
         default_peer="orthanc",
-        also_send_to=["pacs"],
+        also_send_to=[*archives],
         peers=[
-            peer("orthanc", "ORTHANC", orthanc.port, objects=list(OBJECT_NAMES)),
-            peer("pacs", "PACS", pacs.port, objects=["labelmap", "sr", "ko"]),
+            peer("orthanc", "ORTHANC", orthanc.port, objects=everything),
+            *(
+                peer(name, name.upper(), archive.port, objects=wanted[name])
+                for name, archive in archives.items()
+            ),
         ],
     )
     orthanc.start()
-    node.start()
-    storescu(node.port, ct_ge)
-    uid = str(dcmread(ct_ge[0], stop_before_pixels=True).SeriesInstanceUID)
-    for name in ("orthanc", "pacs"):
-        node.wait_for_event("delivered", 200.0, series=uid, destination=name)
+    with ExitStack() as running:
+        for archive in archives.values():
+            archive.start()
+            running.callback(archive.stop)
+        node.start()
+        storescu(node.port, ct_ge)
+        uid = str(dcmread(ct_ge[0], stop_before_pixels=True).SeriesInstanceUID)
+        for name in ("orthanc", "pacs", "usual"):
+            node.wait_for_event("delivered", 200.0, series=uid, destination=name)
+        node.wait_for_event("delivered_partly", 200.0, series=uid, destination="old")
+        received = {str(item.SOPClassUID): item for item in archives["pacs"].wait_for(3)}
+        usual = [str(item.SOPClassUID) for item in archives["usual"].received()]
+        old = {str(item.SOPClassUID) for item in archives["old"].received()}
+    assert [name for name in wanted if node.events("fallback", destination=name)] == [
+        "usual",
+        "old",
+    ]
     assert node.events("fallback", destination="orthanc")
-    assert not node.events("fallback", destination="pacs")
     assert orthanc.modalities() == ["DOC", "KO", "OT", "PR", "SEG", "SEG", "SR"]
     assert len(orthanc.get("/instances")) == len(plans(OBJECT_NAMES)[1])
-    received = {str(item.SOPClassUID): item for item in pacs.wait_for(3)}
+    assert len(usual) == len(plans(OBJECT_NAMES)[1])
+    assert old == {SegmentationStorage, EnhancedSRStorage}
     assert set(received) == {
         LabelMapSegmentationStorage,
         Comprehensive3DSRStorage,
         KeyObjectSelectionDocumentStorage,
     }
-    assert set(received) <= RESULT_CLASSES
+    assert {*received, *usual} <= RESULT_CLASSES
     pointed_at = _pointed_at(received[KeyObjectSelectionDocumentStorage])
     for sop_class in (LabelMapSegmentationStorage, Comprehensive3DSRStorage):
         assert str(received[sop_class].SOPInstanceUID) in pointed_at
