@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -102,6 +103,7 @@ class NodeConfig(BaseSettings):
     incomplete_quiet_time_s: Annotated[float, Field(ge=0)] = 10.0
     longest_quiet_time_s: Seconds = 60.0
     accept_unknown_callers: bool = False
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     check_calling_host: bool = False
     check_called_ae_title: bool = False
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 32

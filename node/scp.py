@@ -7,11 +7,13 @@ DICOM PS3.4, B "Storage Service Class"; PS3.8, 9.3.4 "A-ASSOCIATE-RJ PDU".
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -135,11 +137,20 @@ class Receiver:
         self.listener.closed(id(association))
 
     def _may_send(self, ae_title: str, address: str) -> bool:
+        if not _is_in(address, self.config.allowed_networks):
+            return False
         peer = self.config.peer_of(ae_title)
         if peer is None:
             return self.config.accept_unknown_callers
         is_at_home = not self.config.check_calling_host or address in _addresses(peer.host)
         return peer.may_send and is_at_home
+
+
+def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Tell whether an address lies in one of the networks; with none it does."""
+    found = ipaddress.ip_address(address)
+    plain = getattr(found, "ipv4_mapped", None) or found
+    return not networks or any(plain in network for network in networks)
 
 
 def _addresses(host: str) -> set[str]:

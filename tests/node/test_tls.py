@@ -167,3 +167,13 @@ def test_peer_is_known_by_its_address_too(make_site: Callable[..., Site], tmp_pa
     _, files = write_series(tmp_path, "a", 1)
     assert storescu(site.node.port, files, aet="CT1", check=False).returncode != 0
     storescu(site.node.port, files, aet="PACS")
+
+
+def test_only_named_networks_may_call(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    site = make_site(allowed_networks=["192.0.2.0/24", "2001:db8::/32"])
+    _, files = write_series(tmp_path, "a", 1)
+    assert storescu(site.node.port, files, aet="PACS", check=False).returncode != 0
+    assert site.node.events("caller_refused", ae_title="PACS", host="127.0.0.1")
+    site.node.stop()
+    local = make_site(allowed_networks=["127.0.0.0/8"])
+    storescu(local.node.port, files, aet="PACS")
