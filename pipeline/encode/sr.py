@@ -143,15 +143,19 @@ def build_sr(  # noqa: PLR0913 - the report draws on every stage
         _level_group(series, levels, quality, sources, new_uid("tracking", "levels", *parts)),
         *(_region_group(item, sources) for item in measurements),
     ]
+    (root,) = _report(
+        groups,
+        sources,
+        levels,
+        _observer(settings, provenance, new_uid),
+        (*review_sentences(measurements), *_carried_sentences(sources, levels)),
+    )
+    # the library copies and searches what it is given, four times as long as it takes to write
+    tree = root.pop("ContentSequence")
+    root.ContentSequence = ContentSequence()
     sr: Dataset = _SR_CLASSES[settings.sr_class](
         evidence=[*sources.headers, seg],
-        content=_report(
-            groups,
-            sources,
-            levels,
-            _observer(settings, provenance, new_uid),
-            (*review_sentences(measurements), *_carried_sentences(sources, levels)),
-        ),
+        content=root,
         series_instance_uid=new_uid("sr-series", *parts),
         sop_instance_uid=new_uid("sr-instance", *parts),
         series_number=settings.sr_series_number,
@@ -162,6 +166,7 @@ def build_sr(  # noqa: PLR0913 - the report draws on every stage
         contributing_equipment=contributing_equipment(provenance, settings, new_uid),
         **sop_arguments(provenance, settings, moment),
     )
+    sr.add(tree)
     restore_patient(sr, series.datasets[0])
     stamp(sr, moment)
     return sr
