@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from node.check import Finding, Grade, check_node
@@ -44,5 +45,6 @@ def _table(findings: list[Finding]) -> Table:
     table = Table("What", "", "How it stands")
     for finding in findings:
         grade = f"[{_COLOURS[finding.grade]}]{finding.grade}[/]"
-        table.add_row(finding.what, grade, finding.text)
+        # a text that names [[peers]] is no markup
+        table.add_row(escape(finding.what), grade, escape(finding.text))
     return table

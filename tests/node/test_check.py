@@ -49,6 +49,14 @@ def test_a_node_that_could_work_is_well(
     assert "answered in" in found["peer pacs"]["text"]
 
 
+def test_a_text_with_brackets_is_shown_whole(tmp_path: Path, atlas_folder: Path) -> None:
+    file = tmp_path / "node.toml"
+    values = {"data_folder": str(tmp_path / "data"), "atlas_folder": str(atlas_folder)}
+    file.write_text(to_toml(values))
+    done = CliRunner().invoke(main, ["check", "--config", str(file)], terminal_width=200)
+    assert "[[peers]]" in done.output
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the library leaves a refused socket open
 def test_a_peer_that_is_down_is_1_unless_it_is_not_asked(
     look: Callable[..., tuple[int, dict[str, Any]]],
