@@ -50,6 +50,7 @@ What is unfinished at an upgrade begins anew, see `node.resume`.
 
 _LONG_AGO: Final = 1_700_000_000
 """Keeps priorities, seconds since the epoch, within 31 bits."""
+_LAST: Final = 2**31 - 1
 _COMPUTE_QUEUE: Final = "compute"
 _DELIVERY_QUEUE: Final = "delivery"
 _POLL_S: Final = 0.1
@@ -234,7 +235,7 @@ class Engine:
         so that the others wait no longer than that.
         """
         record = self._tools.ledger.get(key)
-        return 1 if record is None else _turn(self._tools.config, record.generation(number))
+        return _LAST if record is None else _turn(self._tools.config, record.generation(number))
 
     def forget(self, key: str) -> None:
         """Delete the finished workflows of a series, so that it can come anew."""

@@ -54,7 +54,7 @@ class Postgres:
         wait_for(self._answers, 30.0, f"PostgreSQL answers: {self.folder / 'log'}")
 
     def _answers(self) -> bool:
-        probe = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(probe, check=False).returncode == 0
 
     def stop(self, number: int = signal.SIGINT) -> None:

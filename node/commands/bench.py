@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "pipeline": "node.commands.bench_pipeline:pipeline",
     "receive": "node.commands.bench_receive:receive",
     "registration": "node.commands.bench_registration:registration",
+    "scale": "node.commands.bench_scale:scale",
 }
 
 
