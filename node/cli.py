@@ -10,6 +10,7 @@ from node.commands.lazy import LazyGroup
 
 _COMMANDS: Final = {
     "atlas": "node.commands.atlas:atlas",
+    "backup": "node.commands.backup:backup",
     "bench": "node.commands.bench:bench",
     "cancel": "node.commands.retry:cancel",
     "check": "node.commands.check:check",

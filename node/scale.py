@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -29,9 +29,10 @@ from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
 from node.delivery import Deliverer
 from node.errors import PoolStoppedError
-from node.job import Ending, Job, Outcome
+from node.job import Job, Outcome
 from node.peer import Peer
 from node.pool import Computer, WorkerPool
+from node.scale_compute import compute_nothing
 from node.state import Generation, Ledger, SeriesRecord, State
 from node.work import wire
 from node.work.database import migrate
@@ -49,19 +50,6 @@ _STOP: Final = "stop"
 _LAST: Final = 2**31 - 1
 _PASSWORD: Final = "ASPECTS_NODE_BENCH_PASSWORD"  # noqa: S105 - the name of the variable
 _OVER: Final = (State.DONE, State.REJECTED, State.FAILED)
-
-
-def compute_nothing(job: Job) -> Outcome:
-    """Stand in for the computation where the engine alone is measured."""
-    del job
-    return Outcome(ending=Ending.DONE, quality="pass")
-
-
-def compute_all(job: Job) -> Outcome:
-    """Compute, and have nothing sent: there is nobody to send it to."""
-    from node.compute import compute
-
-    return replace(compute(job), objects=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +307,7 @@ def _rate(rig: Rig, series: int) -> dict[str, float]:
         pool: Computer
         if rig.database is None:
             pool = WorkerPool(
-                "node.scale:compute_all", workers=rig.workers, limit_s=600.0,
+                "node.scale_compute:compute_all", workers=rig.workers, limit_s=600.0,
                 atlas_folder=rig.atlas_folder, log_level="ERROR",
             )  # fmt: skip
             for _ in range(rig.workers):
@@ -377,7 +365,7 @@ def _work_process(rig: Rig, url: str, number: int, function: str, slots: int = 1
     )
     command = [
         sys.executable, "-c", "from node.cli import main; main()", "serve", "--role", "work",
-        "--config", str(config), "--compute", f"node.scale:{function}",
+        "--config", str(config), "--compute", f"node.scale_compute:{function}",
     ]  # fmt: skip
     environment = {**os.environ, _PASSWORD: str(parts.password or "")}
     process = subprocess.Popen(command, env=environment)  # noqa: S603 - our own arguments
