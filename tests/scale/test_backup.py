@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,16 @@ from node.state import RECORD, RECORD_FORMAT, Ledger, SeriesRecord, read_records
 from tests.node.conftest import DOUBLE
 from tests.node.double import HOLD
 from tests.node.series import write_series
-from tests.peers import NodeProcess, Peer, StoreScp, free_port, peer, storescu, wait_for
+from tests.peers import (
+    NodeProcess,
+    Peer,
+    StoreScp,
+    free_port,
+    peer,
+    storescu,
+    tool,
+    wait_for,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -39,64 +50,90 @@ def _make_older(data: Path) -> None:
             "WHERE status IN ('ENQUEUED', 'PENDING', 'DELAYED')"
         )
         assert old.rowcount >= 3
-
-
-def _make_records_older(data: Path) -> None:
+    # records of before they had a format
     for path in (data / "series").glob(f"*/{RECORD}"):
         values = json.loads(path.read_text())
         assert values.pop("record_format") == RECORD_FORMAT
         path.write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize("change", [_nothing, _lose_database, _make_older, _make_records_older])
-def test_unfinished_work_is_finished_elsewhere(
-    change: Callable[[Path], None],
-    make_node: Callable[..., NodeProcess],
-    pacs: StoreScp,
-    peers: list[Peer],
-    tmp_path: Path,
-) -> None:
-    port = free_port()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What is left of a node: a backup."""
+
+    backup: Path
+    config: dict[str, Any]
+    uids: dict[str, str]
+    pacs: StoreScp
+    down: int
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory, atlas_folder: Path) -> Iterator[Left]:
+    """A backup of a node with a series on its way, one in work and one in the queue."""
+    if tool("storescp") is None:
+        pytest.skip("not installed: dcmtk")
+    folder = tmp_path_factory.mktemp("left")
+    pacs, down = StoreScp(folder / "pacs"), free_port()
     config = {
+        "atlas_folder": str(atlas_folder),
         "default_peer": "pacs",
         "also_send_to": ["down"],
-        "peers": [peer("pacs", "PACS", pacs.port), peer("down", "DOWN", port)],
+        "peers": [peer("pacs", "PACS", pacs.port), peer("down", "DOWN", down)],
         "delivery": {"first_delay_s": 0.2, "longest_delay_s": 1.0},
     }
-    node = make_node(DOUBLE, **config)
-    node.start()
+    node = NodeProcess(folder / "node", config, DOUBLE)
+    try:
+        pacs.start()
+        node.start()
+        uids = _fill(node, folder)
+        answer = node.run("backup", "--out", str(folder / "backup"))
+        assert answer.returncode == 0, answer.stderr
+        node.kill()
+        yield Left(backup=folder / "backup", config=config, uids=uids, pacs=pacs, down=down)
+    finally:
+        node.kill()
+        pacs.kill()
+
+
+def _fill(node: NodeProcess, folder: Path) -> dict[str, str]:
     uids = {}
-    for name, protocol in (("sent", ""), ("held", HOLD), ("queued", "")):
-        uids[name], files = write_series(tmp_path / "ct", name, protocol=protocol)
+    for name, protocol, state in (
+        ("sent", "", "DELIVERING"), ("held", HOLD, "COMPUTING"), ("queued", "", "QUEUED"),
+    ):  # fmt: skip
+        uids[name], files = write_series(folder / "ct", name, protocol=protocol)
         storescu(node.port, files)
-        state = {"sent": "DELIVERING", "held": "COMPUTING", "queued": "QUEUED"}[name]
         node.wait_for_state(uids[name], state)
         if name == "held":
             results = node.data / "series" / series_key(uids[name]) / "results"
             wait_for((results / "tried").exists)
     node.wait_for_event("delivered", series=uids["sent"], destination="pacs")
+    return uids
 
-    answer = node.run("backup", "--out", str(tmp_path / "backup"))
-    assert answer.returncode == 0, answer.stderr
-    node.kill()
-    other = make_node(DOUBLE, name="other", **config)
-    shutil.copytree(tmp_path / "backup", other.data)
-    change(other.data)
-    second = StoreScp(tmp_path / "down", port)
-    peers.append(second)
+
+@pytest.mark.parametrize("change", [_nothing, _lose_database, _make_older])
+def test_unfinished_work_is_finished_elsewhere(
+    change: Callable[[Path], None], left: Left, peers: list[Peer], tmp_path: Path
+) -> None:
+    node = NodeProcess(tmp_path / "node", left.config, DOUBLE)
+    second = StoreScp(tmp_path / "down", left.down)
+    peers += [second, node]
+    shutil.copytree(left.backup, node.data)
+    change(node.data)
     second.start()
-    other.start()
+    node.start()
 
+    uids = left.uids
     for uid in uids.values():
-        other.wait_for_state(uid, "DONE", LIMIT_S)
-    at_first = {str(item.SOPInstanceUID) for item in pacs.wait_for(6)}
+        node.wait_for_state(uid, "DONE", LIMIT_S)
+    at_first = {str(item.SOPInstanceUID) for item in left.pacs.wait_for(6)}
     at_second = {str(item.SOPInstanceUID) for item in second.wait_for(6)}
     assert len(at_first) == 6
     assert at_first == at_second
-    assert {uid: len(other.events("computed", series=uid)) for uid in uids.values()} == {
+    assert {uid: len(node.events("computed", series=uid)) for uid in uids.values()} == {
         uids["sent"]: 0, uids["held"]: 1, uids["queued"]: 1,
     }  # fmt: skip
-    assert len(other.events("older_work_adopted")) == (change is _make_older)
+    assert len(node.events("older_work_adopted")) == (change is _make_older)
 
 
 def test_backup_is_refused_where_it_would_harm(tmp_path: Path) -> None:
