@@ -44,6 +44,7 @@ class Inbox:
     answer: int | str
     port: int = 0
     got: list[Any] = field(default_factory=list)
+    may_answer: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, count: int = 1) -> list[Any]:
         """Wait until so many came, and return them."""
@@ -58,12 +59,14 @@ def http_server(port: int = 0, answer: int = 200, context: SSLContext | None = N
                 document: Any = None) -> Iterator[Inbox]:  # fmt: skip
     """Take POST requests, and GET ones, which get a document."""
     inbox = Inbox(answer)
+    inbox.may_answer.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             inbox.got.append(Request(self.command, self.path, headers, self.rfile.read(length)))
+            inbox.may_answer.wait(20)
             self.send_response(int(inbox.answer))
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -83,11 +86,13 @@ def http_server(port: int = 0, answer: int = 200, context: SSLContext | None = N
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who asked was killed
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     inbox.port = server.server_address[1]
     with _running(server):
         yield inbox
+        inbox.may_answer.set()
 
 
 @contextmanager
