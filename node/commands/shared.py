@@ -17,10 +17,12 @@ config_option = click.option(
     "config_file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("aspects-node.toml"),
+    envvar="ASPECTS_NODE_CONFIG",
     show_default=True,
+    show_envvar=True,
     help="Configuration file, TOML.",
 )
-"""The option ``--config FILE``."""
+"""The option ``--config FILE``, else ``$ASPECTS_NODE_CONFIG``."""
 
 
 def read_config(path: Path) -> NodeConfig:

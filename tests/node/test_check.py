@@ -49,6 +49,16 @@ def test_a_node_that_could_work_is_well(
     assert "answered in" in found["peer pacs"]["text"]
 
 
+def test_the_environment_may_name_the_configuration(
+    tmp_path: Path, atlas_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "elsewhere.toml"
+    values = {"data_folder": str(tmp_path / "data"), "atlas_folder": str(atlas_folder)}
+    file.write_text(to_toml({**values, "ae_title": "FROMTHERE"}))
+    monkeypatch.setenv("ASPECTS_NODE_CONFIG", str(file))
+    assert "FROMTHERE" in CliRunner().invoke(main, ["check"], terminal_width=200).output
+
+
 def test_a_text_with_brackets_is_shown_whole(tmp_path: Path, atlas_folder: Path) -> None:
     file = tmp_path / "node.toml"
     values = {"data_folder": str(tmp_path / "data"), "atlas_folder": str(atlas_folder)}
