@@ -89,6 +89,7 @@ def check_node(config: NodeConfig, *, ask_peers: bool = True) -> list[Finding]:
         lambda: _certificates(config),
         lambda: _users(config),
         lambda: _ports(config, runs=runs),
+        lambda: _work_database(config),
     ]
     findings = [finding for look in looks for finding in look()]
     findings += [_notification(target, ask=ask_peers) for target in config.notifications]
@@ -224,6 +225,40 @@ def _ports(config: NodeConfig, *, runs: bool) -> Iterator[Finding]:
             yield _finding(what, Grade.OK, f"{host}:{port} is in use, a node runs")
         else:
             yield _finding(what, grade, f"{host}:{port} cannot be listened on ({why})")
+
+
+def _work_database(config: NodeConfig) -> Iterator[Finding]:
+    if config.work.database is None:
+        return
+    # the library is slow to load
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from node.work.standing import standing
+
+    try:
+        found = standing(config.work)
+    except ConfigError as error:
+        yield _finding("work database", Grade.BROKEN, str(error))
+        return
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        yield _finding("work database", Grade.UNREACHABLE, cause)
+        return
+    text = f"answered in {found.milliseconds:.0f} ms"
+    if found.revision is None:
+        yield _finding("work database", Grade.OK, f"{text}; its tables will be made")
+        return
+    if found.revision > found.newest:
+        text += f"; its tables are of a newer version ({found.revision}): upgrade this one"
+        yield _finding("work database", Grade.BROKEN, text)
+        return
+    text += (
+        f"; {found.workers} processes compute, {found.slots} series at a time; "
+        f"{found.waiting} wait, {found.running} are computed"
+    )
+    if not found.workers:
+        text += ": start one, aspects-node serve --role work"
+    yield _finding("work database", Grade.OK if found.workers else Grade.WARNING, text)
 
 
 def _why_not(host: str, port: int) -> str | None:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
 
+from node.state import series_key
 from tests.node.conftest import DOUBLE
-from tests.peers import NodeProcess, Peer, StoreScp, free_port, peer, wait_for
+from tests.node.series import write_series
+from tests.peers import (
+    NodeProcess,
+    Peer,
+    StoreScp,
+    free_port,
+    peer,
+    storescu,
+    tool,
+    wait_for,
+)
 from tests.postgres import Postgres, is_installed
 
 _numbers = itertools.count(1)
@@ -58,71 +69,86 @@ class WorkProcess(NodeProcess):
 class Site:
     """A PACS, and nodes and workers that share a database."""
 
-    def __init__(self, folder: Path, database: str, atlas: Path, peers: list[Peer]) -> None:
-        self.database = database
+    def __init__(self, folder: Path, database: str, atlas: Path) -> None:
         self.pacs = StoreScp(folder / "pacs")
+        self.workers: list[WorkProcess] = []
         self._folder = folder
-        self._peers = peers
-        self.work = {
-            "database": database, "heartbeat_s": 0.3, "lost_after_s": 1.5, "poll_s": 0.1,
-        }  # fmt: skip
+        self._peers: list[Peer] = [self.pacs]
         self._config = {
             "atlas_folder": str(atlas),
             "default_peer": "pacs",
             "peers": [peer("pacs", "PACS", self.pacs.port)],
-            "work": self.work,
-        }
-        peers.append(self.pacs)
-        self.pacs.start()
+            "work": {
+                "database": database, "heartbeat_s": 0.3, "lost_after_s": 1.5, "poll_s": 0.1,
+            },
+        }  # fmt: skip
         self._engine = sqlalchemy.create_engine(database, pool_pre_ping=True)
+        self.pacs.start()
+        self.node = self.receiver("node")
 
-    def receiver(self, name: str = "node", **config: Any) -> NodeProcess:
+    def receiver(self, name: str) -> NodeProcess:
         """Return a started node that receives and does not compute."""
-        found = NodeProcess(self._folder / name, {**self._config, **config}, DOUBLE)
+        found = NodeProcess(self._folder / name, self._config, DOUBLE)
         found._arguments += ["--role", "receive"]
         self._peers.append(found)
         found.start()
         return found
 
-    def worker(self, name: str, *, wait: bool = True, **config: Any) -> WorkProcess:
-        """Return a started process that computes."""
-        values = {**self._config, "port": free_port(), **config}
-        found = WorkProcess(self._folder / name, values)
-        self._peers.append(found)
-        found.start(wait=wait)
-        return found
+    def have(self, count: int) -> list[WorkProcess]:
+        """Return so many processes that compute; those that are missing are started."""
+        living = [item for item in self.workers if item.process is not None]
+        for number in range(len(self.workers), len(self.workers) + count - len(living)):
+            values = {**self._config, "port": free_port()}
+            found = WorkProcess(self._folder / f"worker-{number}", values)
+            self._peers.append(found)
+            self.workers.append(found)
+            living.append(found)
+            found.start(wait=False)
+        for item in living:
+            item.wait_for_event("working", 30.0)
+        return living
+
+    def send(self, name: str, protocol: str = "", node: NodeProcess | None = None) -> str:
+        """Send a series and return its UID."""
+        uid, files = write_series(self._folder / "ct", name, protocol=protocol)
+        storescu((node or self.node).port, files)
+        return uid
+
+    def results(self, uid: str) -> Path:
+        """Return the folder of results of a series."""
+        return self.node.data / "series" / series_key(uid) / "results"
+
+    def holder(self, uid: str) -> WorkProcess:
+        """Wait until a process computes a series, and return it."""
+        wait_for((self.results(uid) / "tried").exists, 30.0, f"{uid} is being computed")
+        (executor,) = self.ask(
+            "SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING' "
+            f"AND workflow_uuid LIKE '%-{series_key(uid)}-%'"
+        )[0]
+        return next(item for item in self.workers if item.executor == executor)
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query of the work database."""
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(sqlalchemy.text(statement))]
 
-    def computing(self) -> list[str]:
-        """Return the executors of what is being computed."""
-        rows = self.ask("SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING'")
-        return [str(row[0]) for row in rows]
-
     def close(self) -> None:
+        """End everything."""
         self._engine.dispose()
+        for item in reversed(self._peers):
+            item.kill()
 
 
-@pytest.fixture
-def site(tmp_path: Path, database: str, atlas_folder: Path, peers: list[Peer]) -> Iterator[Site]:
-    """A PACS and an empty database."""
-    found = Site(tmp_path, database, atlas_folder, peers)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def send(tmp_path: Path) -> Callable[..., str]:
-    """Return a function that makes a series, sends it and returns its UID."""
-    from tests.node.series import write_series
-    from tests.peers import storescu
-
-    def act(node: NodeProcess, name: str, protocol: str = "") -> str:
-        uid, files = write_series(tmp_path / "ct", name, protocol=protocol)
-        storescu(node.port, files)
-        return uid
-
-    return act
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, atlas_folder: Path
+) -> Iterator[Site]:
+    """A PACS, a node that receives, and a database of their own."""
+    if tool("storescp") is None:
+        pytest.skip("not installed: dcmtk")
+    database = postgres.create(f"work{next(_numbers)}")
+    found = Site(tmp_path_factory.mktemp("scale"), database, atlas_folder)
+    try:
+        yield found
+    finally:
+        found.close()

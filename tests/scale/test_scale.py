@@ -4,61 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from node.state import series_key
 from tests.node.double import CRASH_ONCE, DEFECT, HOLD, PAUSE
 from tests.peers import NodeProcess, wait_for
 from tests.postgres import Postgres
-from tests.scale.conftest import Site, WorkProcess
+from tests.scale.conftest import Site
 
 pytestmark = pytest.mark.timeout(120)
 
 LIMIT_S = 60.0
 
-Send = Callable[..., str]
-
-
-def test_every_series_finishes_once_though_a_worker_is_killed(site: Site, send: Send) -> None:
-    node = site.receiver()
-    workers = [site.worker(f"worker-{number}", wait=False) for number in range(3)]
-    held = send(node, "held", HOLD)
-    uids = [held, *(send(node, f"series-{number}") for number in range(8))]
-    victim = _holder(site, workers)
-
-    victim.kill()
-    for uid in uids:
-        node.wait_for_state(uid, "DONE", LIMIT_S)
-        _finished_once(node, uid)
-    survivors = [worker for worker in workers if worker is not victim]
-    assert sum(len(worker.events("handed_over")) for worker in survivors) == 1
-    sent = site.pacs.wait_for(2 * len(uids))
-    assert len({str(item.SOPInstanceUID) for item in sent}) == len(sent) == 2 * len(uids)
-    assert not _leftovers(node)
-    # what is over leaves nothing in the database
-    wait_for(lambda: site.ask("SELECT count(*) FROM dbos.workflow_status") == [(0,)], 10.0)
-    assert site.ask("SELECT times FROM aspects_node.handovers") == [(1,)]
-    assert site.ask("SELECT count(*) FROM aspects_node.executors") == [(2,)]
-
-
-def _holder(site: Site, workers: list[WorkProcess]) -> WorkProcess:
-    """Return the worker that computes what does not end."""
-
-    def find() -> WorkProcess | None:
-        if not all(item.events("working") for item in workers):
-            return None
-        running = site.computing()
-        return next((item for item in workers if running == [item.executor]), None)
-
-    return wait_for(find, LIMIT_S, "one worker holds one series, all else is done")
-
 
 def _finished_once(node: NodeProcess, uid: str) -> None:
-    assert len(node.events("computed", series=uid)) == 1
+    node.wait_for_state(uid, "DONE", LIMIT_S)
     node.wait_for_event("delivered", series=uid)
+    assert len(node.events("computed", series=uid)) == 1
     assert len(node.events("delivered", series=uid)) == 1
 
 
@@ -68,96 +31,104 @@ def _leftovers(node: NodeProcess) -> list[str]:
     return [item.name for item in folders if item.is_dir() and not item.name.isdecimal()]
 
 
-def test_worker_that_was_only_slow_changes_nothing(site: Site, send: Send) -> None:
-    node = site.receiver()
-    slow = site.worker("slow")
-    uid = send(node, "paused", PAUSE)
-    wait_for(lambda: site.computing() == [slow.executor], LIMIT_S, "it computes")
-    results = node.data / "series" / series_key(uid) / "results"
-    wait_for((results / "tried").exists, LIMIT_S, "its process has begun")
+def test_every_series_finishes_once_though_a_worker_is_killed(site: Site) -> None:
+    workers = site.have(3)
+    held = site.send("held", HOLD)
+    uids = [held, *(site.send(f"series-{number}") for number in range(8))]
+    victim = site.holder(held)
+    victim.kill()
 
+    for uid in uids:
+        _finished_once(site.node, uid)
+    survivors = [worker for worker in workers if worker is not victim]
+    assert sum(len(worker.events("handed_over")) for worker in survivors) == 1
+    sent = site.pacs.wait_for(2 * len(uids))
+    assert len({str(item.SOPInstanceUID) for item in sent}) == len(sent) == 2 * len(uids)
+    assert not _leftovers(site.node)
+    # what is over leaves nothing in the database
+    count = "SELECT count(*) FROM dbos.workflow_status"
+    wait_for(lambda: site.ask(count) == [(0,)], 10.0, "nothing is left in the database")
+    assert site.ask("SELECT times FROM aspects_node.handovers") == [(1,)]
+    assert site.ask("SELECT count(*) FROM aspects_node.executors") == [(2,)]
+
+
+def test_worker_that_was_only_slow_changes_nothing(site: Site) -> None:
+    site.have(2)
+    uid = site.send("paused", PAUSE)
+    slow = site.holder(uid)
     os.kill(slow.pid, signal.SIGSTOP)
-    site.worker("quick")
-    node.wait_for_state(uid, "DONE", LIMIT_S)
-    before = _files(results)
-    (results / "go").touch()
+    _finished_once(site.node, uid)
+    before = _files(site.results(uid))
+    (site.results(uid) / "go").touch()
     os.kill(slow.pid, signal.SIGCONT)
 
     slow.wait_for_event("was_taken_for_lost", LIMIT_S)
-    later = send(node, "later")  # the slow one works again
-    node.wait_for_state(later, "DONE", LIMIT_S)
-    assert wait_for(lambda: _files(results) == before, LIMIT_S, "nothing new among the results")
-    for item in (uid, later):
-        _finished_once(node, item)
-    assert len(site.pacs.wait_for(4)) == 4
+    others = [site.send(f"later-{number}") for number in range(4)]  # the slow one works again
+    for item in (uid, *others):
+        _finished_once(site.node, item)
+    wait_for(lambda: not _leftovers(site.node), LIMIT_S, "it cleaned up after itself")
+    assert _files(site.results(uid)) == before
 
 
 def _files(folder: Path) -> list[str]:
     return sorted(f"{path} {path.stat().st_mtime_ns}" for path in folder.rglob("*.dcm"))
 
 
-def test_database_that_goes_away_stops_nothing_but_the_computing(
-    site: Site, postgres: Postgres, send: Send
-) -> None:
-    node = site.receiver()
-    worker = site.worker("worker")
-    first = send(node, "first")
-    node.wait_for_state(first, "DONE", LIMIT_S)
-
-    postgres.stop()
-    second = send(node, "second")
-    node.wait_for_event("work_database_lost", LIMIT_S)
-    node.wait_for_state(second, "COMPUTING", LIMIT_S)
-    postgres.start()
-    node.wait_for_state(second, "DONE", LIMIT_S)
-    assert node.events("work_database_back")
-    assert worker.stop() == 0
+def test_worker_that_is_stopped_hands_over_at_once(site: Site) -> None:
+    site.have(2)
+    before = _found_out(site)
+    uid = site.send("stopped", HOLD)
+    assert site.holder(uid).stop() == 0
+    _finished_once(site.node, uid)
+    assert _found_out(site) == before
 
 
-def test_two_nodes_share_a_database_and_the_same_series(site: Site, send: Send) -> None:
-    nodes = [site.receiver(f"node-{number}") for number in range(2)]
-    site.worker("worker")
-    (uid,) = {send(node, "shared") for node in nodes}
-    for node in nodes:
-        node.wait_for_state(uid, "DONE", LIMIT_S)
-        _finished_once(node, uid)
+def _found_out(site: Site) -> list[int]:
+    """Return how often workers had to find out that another one is lost."""
+    names = ("worker_process_lost", "handed_over")
+    return [len(item.events(name)) for item in site.workers for name in names]
 
 
-def test_what_goes_wrong_in_a_worker_is_told_as_in_the_node(site: Site, send: Send) -> None:
-    node = site.receiver()
-    site.worker("worker")
-    crashed = send(node, "crashed", CRASH_ONCE)
-    broken = send(node, "broken", DEFECT)
-    node.wait_for_state(crashed, "DONE", LIMIT_S)
-    assert len(node.events("worker_lost", series=crashed)) == 1
-    row = node.wait_for_state(broken, "FAILED", LIMIT_S)
+def test_node_that_was_restarted_finds_what_was_computed_meanwhile(site: Site) -> None:
+    site.have(1)
+    uid = site.send("restarted", PAUSE)
+    site.holder(uid)
+    site.node.kill()
+    (site.results(uid) / "go").touch()
+    query = "SELECT status, recovery_attempts FROM dbos.workflow_status"
+    wait_for(lambda: site.ask(query) == [("SUCCESS", 1)], LIMIT_S, "it is computed")
+    site.node.start()
+    _finished_once(site.node, uid)
+    assert not _leftovers(site.node)
+
+
+def test_what_goes_wrong_in_a_worker_is_told_as_in_the_node(site: Site) -> None:
+    site.have(1)
+    crashed, broken = site.send("crashed", CRASH_ONCE), site.send("broken", DEFECT)
+    _finished_once(site.node, crashed)
+    assert len(site.node.events("worker_lost", series=crashed)) == 1
+    row = site.node.wait_for_state(broken, "FAILED", LIMIT_S)
     assert row["code"] == "encoding"
 
 
-def test_node_that_was_restarted_finds_what_was_computed_meanwhile(site: Site, send: Send) -> None:
-    node = site.receiver()
-    uid = send(node, "restarted")
-    node.wait_for_state(uid, "COMPUTING", LIMIT_S)
-    wait_for(lambda: site.ask("SELECT status FROM dbos.workflow_status") == [("ENQUEUED",)])
-    node.kill()
-    site.worker("worker")
-    done = [("SUCCESS", 1)]
-    query = "SELECT status, recovery_attempts FROM dbos.workflow_status"
-    wait_for(lambda: site.ask(query) == done, LIMIT_S, "it is computed")
-    node.start()
-    node.wait_for_state(uid, "DONE", LIMIT_S)
-    _finished_once(node, uid)
-    assert not _leftovers(node)
+def test_two_nodes_share_a_database_and_the_same_series(site: Site) -> None:
+    site.have(1)
+    nodes = [site.node, site.receiver("second")]
+    (uid,) = {site.send("shared", node=node) for node in nodes}
+    for node in nodes:
+        _finished_once(node, uid)
 
 
-def test_worker_that_is_stopped_hands_over_at_once(site: Site, send: Send) -> None:
-    node = site.receiver()
-    first = site.worker("first", work={**site.work, "lost_after_s": 600.0, "heartbeat_s": 5.0})
-    uid = send(node, "held", HOLD)
-    wait_for(lambda: site.computing() == [first.executor], LIMIT_S, "it computes")
-    wait_for((node.data / "series" / series_key(uid) / "results" / "tried").exists, LIMIT_S)
-    assert first.stop() == 0
-    assert site.computing() == []
-    site.worker("second", work={**site.work, "lost_after_s": 600.0, "heartbeat_s": 5.0})
-    node.wait_for_state(uid, "DONE", LIMIT_S)
-    _finished_once(node, uid)
+def test_database_that_goes_away_stops_nothing_but_the_computing(
+    site: Site, postgres: Postgres
+) -> None:
+    (worker, *_) = site.have(1)
+    _finished_once(site.node, site.send("before"))
+    postgres.stop()
+    uid = site.send("meanwhile")
+    site.node.wait_for_event("work_database_lost", LIMIT_S)
+    site.node.wait_for_state(uid, "COMPUTING", LIMIT_S)
+    postgres.start()
+    _finished_once(site.node, uid)
+    assert site.node.events("work_database_back")
+    assert worker.stop() == 0
