@@ -17,7 +17,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
-from pipeline.arrays import HuArray, MaskArray
+from pipeline.arrays import HuArray, MaskArray, bounding_box
 from pipeline.provenance import Algorithm
 from pipeline.volume import Volume
 
@@ -226,7 +226,7 @@ def _largest_component(mask: MaskArray) -> MaskArray:
 def _eroded(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> MaskArray:
     if not mask.any():
         return mask
-    window = _window(mask, 0)
+    window = bounding_box(mask, 0)
     padded = np.pad(mask[window], 1)
     distance = ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1]
     eroded = np.zeros_like(mask)
@@ -237,21 +237,11 @@ def _eroded(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> 
 def _dilated(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> MaskArray:
     if not mask.any():
         return mask
-    window = _window(mask, int(np.ceil(radius_mm / min(spacing))))
+    window = bounding_box(mask, int(np.ceil(radius_mm / min(spacing))))
     dilated = np.zeros_like(mask)
     distance = ndimage.distance_transform_edt(~mask[window], sampling=spacing)
     dilated[window] = distance <= radius_mm
     return dilated
-
-
-def _window(mask: MaskArray, margin: int) -> tuple[slice, slice]:
-    """Bound a mask: what lies outside need not be looked at."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    return (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
-    )
 
 
 def _opened(mask: MaskArray, spacing: tuple[float, float], radius_mm: float) -> MaskArray:

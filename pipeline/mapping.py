@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from pipeline.arrays import FloatArray, HuArray, LabelArray, MaskArray, frozen
+from pipeline.arrays import FloatArray, HuArray, LabelArray, MaskArray, bounding_box, frozen
 from pipeline.atlas import Atlas
 from pipeline.regions import REGION_SIDES, Level
 from pipeline.registration import Registration
@@ -85,15 +85,20 @@ def map_labels(atlas: Atlas, registration: Registration, brain: MaskArray) -> La
         In the radiologist's view.
     """
     labels = np.zeros(brain.shape, dtype=np.uint8)
+    if not brain.any():
+        return labels
+    box = bounding_box(brain)
+    where, inside = registration.atlas_pixels[:, *box][:, brain[box]], labels[box][brain[box]]
     numbers = [item.number for item in REGION_SIDES if item.level is atlas.level]
-    weights = {number: _moved(atlas.labels == number, registration) for number in numbers}
+    weights = {number: _moved(atlas.labels == number, where) for number in numbers}
     best = 1.0 - np.sum(list(weights.values()), axis=0)
     for number, weight in weights.items():
         wins = weight > best
-        labels[wins] = number
+        inside[wins] = number
         best = np.where(wins, weight, best)
-    labels[~brain] = 0
-    return _without_strays(labels)
+    labels[box][brain[box]] = inside
+    labels[box] = _without_strays(labels[box])
+    return labels
 
 
 def split_tissue(
@@ -125,18 +130,16 @@ def split_tissue(
     return _where(tissue, labels), _where(dense, labels)
 
 
-def _moved(mask: MaskArray, registration: Registration) -> FloatArray:
-    rows, columns = np.nonzero(mask)
-    if rows.size == 0:
-        return np.zeros(registration.atlas_pixels.shape[1:], dtype=np.float32)
-    low = np.array([rows.min(), columns.min()]) - 2
-    high = np.array([rows.max(), columns.max()]) + 3
-    low = np.maximum(low, 0)
-    crop = mask[low[0] : high[0], low[1] : high[1]].astype(np.float32)
-    where = registration.atlas_pixels - low[:, None, None]
-    near = ((where > -1) & (where < np.array(crop.shape)[:, None, None])).all(axis=0)
-    weight = np.zeros(near.shape, dtype=np.float32)
-    weight[near] = ndimage.map_coordinates(crop, where[:, near], order=1, cval=0.0)
+def _moved(mask: MaskArray, where: FloatArray) -> FloatArray:
+    """Look a label up at places in the atlas, shape (2, places)."""
+    weight = np.zeros(where.shape[1], dtype=np.float32)
+    if not mask.any():
+        return weight
+    box = bounding_box(mask, margin=2)
+    crop = mask[box].astype(np.float32)
+    places = where - np.array([[part.start] for part in box])
+    near = ((places > -1) & (places < np.array([[size] for size in crop.shape]))).all(axis=0)
+    weight[near] = ndimage.map_coordinates(crop, places[:, near], order=1, cval=0.0)
     return weight
 
 

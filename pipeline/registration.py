@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from pipeline.arrays import FloatArray, HuArray, MaskArray, frozen
+from pipeline.arrays import FloatArray, HuArray, MaskArray, bounding_box, frozen
 from pipeline.atlas import AgeGroup, Atlas
 from pipeline.head_frame import framed_atlas
 from pipeline.midline import Midline, align_midline
@@ -21,6 +22,7 @@ from pipeline.registration_greedy import AFFINE, GREEDY, greedy_map
 _SAMPLE_MM: Final = 1.0
 _RIM_MM: Final = 3.0  # the edge of the brain resembles itself on every slice
 _SMOOTH_MM: Final = 0.7
+_REACH: Final = 4.0  # standard deviations after which a Gaussian ends
 _CLIP_HU: Final = (-5.0, 60.0)
 _MIN_SAMPLES: Final = 100
 
@@ -193,13 +195,16 @@ def _similarity(
     atlas: Atlas,
     atlas_pixels: FloatArray,
 ) -> float:
-    distance_mm = ndimage.distance_transform_edt(brain, sampling=spacing_mm)
+    if not brain.any():
+        return 0.0
+    sigma = tuple(_SMOOTH_MM / step for step in spacing_mm)
+    box = bounding_box(brain, margin=math.ceil(_REACH * max(sigma)) + 1)
+    distance_mm = ndimage.distance_transform_edt(brain[box], sampling=spacing_mm)
     inside = np.asarray(distance_mm > _RIM_MM)
     if inside.sum() < _MIN_SAMPLES:
         return 0.0
-    sigma = tuple(_SMOOTH_MM / step for step in spacing_mm)
-    smooth = ndimage.gaussian_filter(np.clip(slab, *_CLIP_HU), sigma)
+    smooth = ndimage.gaussian_filter(np.clip(slab[box], *_CLIP_HU), sigma, truncate=_REACH)
     template = ndimage.map_coordinates(
-        np.clip(atlas.template, *_CLIP_HU), atlas_pixels[:, inside], order=1, cval=0.0
+        np.clip(atlas.template, *_CLIP_HU), atlas_pixels[:, *box][:, inside], order=1, cval=0.0
     )
     return float(np.corrcoef(smooth[inside], template)[0, 1])

@@ -41,7 +41,7 @@ _TURN_COST: Final = 2e-4  # correlation for each squared degree
 _EVENINGS: Final = 1
 _FALL_MM2: Final = 1400.0  # healthy brains stay below, but for few
 _SEED: Final = 7
-_STEPS: Final = "-n 60x40x15"
+_STEPS: Final = "-n 60x40x5"
 # the nuclei have edges to follow; M4-M6 end at no edge, so hardly bend there
 _DEFORM: Final = {
     Level.GANGLIONIC: "-m NCC 8x8 -s 3.0vox 1.7vox",

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from pipeline.arrays import FloatArray, HuArray, MaskArray
+from pipeline.arrays import FloatArray, HuArray, MaskArray, bounding_box
 from pipeline.head_frame import OUTSIDE_HU, Framed, framed
 from pipeline.midline import Midline
 from pipeline.registration_greedy import fit_affine, plain_affine
@@ -130,7 +130,7 @@ def register_pair(fixed: Upright, moving: Upright, engine: Engine) -> PairMap:
     """
     affine = fit_affine(fixed.frame, moving.frame)
     moved = _moved(moving, affine)
-    window = _window(fixed.brain | (moved > OUTSIDE_HU + 1), fixed.grid_mm)
+    window = bounding_box(fixed.brain | (moved > OUTSIDE_HU + 1), round(_MARGIN_MM / fixed.grid_mm))
     bent = np.zeros((2, *fixed.hu.shape))
     bent[:, *window] = _bender(engine).bend(fixed.smooth[window], moved[window], fixed.grid_mm)
     matrix, offset = plain_affine(affine)
@@ -148,16 +148,6 @@ def describe(engine: Engine) -> dict[str, str]:
 
 def _bender(engine: Engine) -> Bender:
     return cast("Bender", import_module(_BENDERS[engine]))
-
-
-def _window(mask: MaskArray, grid_mm: float) -> tuple[slice, slice]:
-    """Bound what is to be registered: the background holds nothing."""
-    margin = round(_MARGIN_MM / grid_mm)
-    bounds = []
-    for axis in (1, 0):
-        inside = np.flatnonzero(mask.any(axis=axis))
-        bounds.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + margin + 1))
-    return bounds[0], bounds[1]
 
 
 def _moved(moving: Upright, affine: sitk.AffineTransform) -> HuArray:
