@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from node.commands.shared import config_option, read_config
 from node.state import IMAGES, Commitment, DeliveryRecord, SeriesRecord, State, read_records
 from node.status import is_stored, meaning_of
+from node.web.words import duration
 
 
 @click.command()
@@ -30,7 +29,9 @@ def status(config_file: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
-        Console().print(_table(rows))
+        for row in rows:
+            click.echo("\n".join(_lines(row)))
+        click.echo(f"{len(rows)} series")
 
 
 def summary(record: SeriesRecord, folder: Path) -> dict[str, Any]:
@@ -88,20 +89,20 @@ def _commitment(item: Commitment | None) -> dict[str, Any] | None:
     return None if item is None else {"state": item.state, "attempts": item.attempts}
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("Series", "State", "Images", "Age", "Quality", "From", "To", "Why")
-    for row in rows:
-        table.add_row(
-            row["series"] or "-",
-            row["state"],
-            str(row["images"]),
-            f"{row['age_s']:.0f} s",
-            row["quality"],
-            row["calling_ae"],
-            ", ".join(_destination(name, item) for name, item in row["deliveries"].items()),
-            "\n".join(_why(row)),
-        )
-    return table
+def _lines(row: dict[str, Any]) -> list[str]:
+    """Describe a series: its whole UID, which other commands ask for, how it stands, and why."""
+    delivered = [_destination(name, item) for name, item in row["deliveries"].items()]
+    count = row["images"]
+    parts = [
+        f"{count} image{'' if count == 1 else 's'}",
+        f"{duration(row['age_s'])} ago",
+        f"from {row['calling_ae']}",
+        f"quality {row['quality']}" if row["quality"] else "",
+        f"to {', '.join(delivered)}" if delivered else "",
+    ]
+    head = f"{row['state']:<10} {row['series'] or '-'}"
+    told = [", ".join(part for part in parts if part), *_why(row)]
+    return [head, *(f"{'':<10} {text}" for text in told)]
 
 
 def _destination(name: str, item: dict[str, Any]) -> str:

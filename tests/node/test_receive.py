@@ -222,4 +222,5 @@ def test_status_command(shared_site: Site, tmp_path: Path) -> None:
     assert {**shown, "age_s": 0} == {**row, "age_s": 0}
     table = shared_site.node.run("status")
     assert table.returncode == 0
-    assert "REJECTED" in table.stdout
+    # whole: retry asks for it
+    assert f"REJECTED   {uid}" in table.stdout
