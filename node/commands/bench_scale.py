@@ -84,12 +84,12 @@ def _overheads(rig: Rig, queued: tuple[int, ...], runs: int, rounds: int) -> _Fi
     }
 
 
-def _series_rates(rig: Rig, workers: tuple[int, ...], series: int) -> dict[str, float]:
+def _series_rates(rig: Rig, workers: tuple[int, ...], series: int) -> _Figures:
     rates = {}
     for number in track(workers, "workers", console=Console(stderr=True)):
         with TemporaryDirectory(prefix="aspects-node-bench-") as scratch:
             here = _in(rig, scratch, number, _phantom(Path(scratch) / "ct"))
-            rates[str(number)] = measuring.rate(here, series)["series_per_hour"]
+            rates[str(number)] = measuring.rate(here, series)
     return rates
 
 
@@ -115,7 +115,7 @@ def _phantom(folder: Path) -> Path:
     return folder
 
 
-def _report(name: str, engine: _Figures, rates: dict[str, float]) -> None:
+def _report(name: str, engine: _Figures, rates: _Figures) -> None:
     found: dict[str, Any] = {"database": name, "cores": os.cpu_count(), "engine": engine}
     table = Table(title=f"The engine's own time for a series, {name}")
     keys = {"ms a series": "series_s", "CPU ms": "cpu_s", "ms to enqueue": "enqueue_s"}
@@ -130,15 +130,16 @@ def _report(name: str, engine: _Figures, rates: dict[str, float]) -> None:
     console = Console()
     console.print(table)
     if rates:
-        found |= {"series_per_hour": rates, "efficiency": _efficiency(rates)}
+        found |= {"rates": rates, "efficiency": _efficiency(rates)}
         console.print(_rates(found))
     click.echo(json.dumps(found))
 
 
-def _efficiency(rates: dict[str, float]) -> dict[str, float]:
+def _efficiency(rates: _Figures) -> dict[str, float]:
     """Return the rate for each processor in use, against the first number of workers."""
     each = {
-        number: value / min(int(number), os.cpu_count() or 1) for number, value in rates.items()
+        number: item["series_per_hour"] / min(int(number), os.cpu_count() or 1)
+        for number, item in rates.items()
     }
     first = next(iter(each.values()))
     return {number: round(value / first, 3) for number, value in each.items()}
@@ -146,8 +147,9 @@ def _efficiency(rates: dict[str, float]) -> dict[str, float]:
 
 def _rates(found: dict[str, Any]) -> Table:
     table = Table(title=f"Series an hour, {found['cores']} processors")
-    for column in ("workers", "series an hour", "efficiency"):
+    for column in ("workers", "series an hour", "efficiency", "CPU s a series"):
         table.add_column(column, justify="right")
-    for number, value in found["series_per_hour"].items():
-        table.add_row(number, f"{value:.0f}", f"{found['efficiency'][number]:.2f}")
+    for number, item in found["rates"].items():
+        rate, share = item["series_per_hour"], found["efficiency"][number]
+        table.add_row(number, f"{rate:.0f}", f"{share:.2f}", f"{item['cpu_s']:.2f}")
     return table

@@ -26,7 +26,14 @@ from node.work.settings import Work
 SCHEMA: Final = "aspects_node"
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_CONNECT_S: Final = 5
+_LIVELY: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""A server that is gone without a word is noticed within seconds, not hours."""
 _FROZEN_S: Final = 60.0
 _MIGRATING: Final = 4_711_001
 """Advisory lock: one process migrates at a time."""
@@ -67,6 +74,7 @@ def database_url(work: Work) -> str:
     if work.database is None:
         raise ConfigError("work.database: this role needs a PostgreSQL database, none is set")
     url = sqlalchemy.make_url(work.database).set(drivername="postgresql+psycopg")
+    url = url.update_query_dict({**_LIVELY, **url.query})
     password = read_secret(work.password_file, work.password_env)
     if password is not None:
         url = url.set(password=password)
@@ -86,7 +94,6 @@ def make_engine(url: str, frozen_s: float = _FROZEN_S) -> Engine:
         max_overflow=2,
         pool_pre_ping=True,
         connect_args={
-            "connect_timeout": _CONNECT_S,
             "application_name": "aspects-node",
             "options": idle,
         },

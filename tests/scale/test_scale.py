@@ -89,11 +89,14 @@ def _found_out(site: Site) -> list[int]:
     return [len(item.events(name)) for item in site.workers for name in names]
 
 
-def test_node_that_was_restarted_finds_what_was_computed_meanwhile(site: Site) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_node_that_was_restarted_finds_what_was_computed_meanwhile(
+    site: Site, ending: signal.Signals
+) -> None:
     site.have(1)
-    uid = site.send("restarted", PAUSE)
+    uid = site.send(f"restarted-{ending.name}", PAUSE)
     site.holder(uid)
-    site.node.kill()
+    assert site.node.stop(ending) == (0 if ending is signal.SIGTERM else -ending)
     (site.results(uid) / "go").touch()
     query = "SELECT status, recovery_attempts FROM dbos.workflow_status"
     wait_for(lambda: site.ask(query) == [("SUCCESS", 1)], LIMIT_S, "it is computed")
