@@ -8,6 +8,8 @@ import time
 from pydantic import BaseModel
 
 from atlases.entry import entry_of
+from node.config import NodeConfig
+from node.notify.outbox import standing
 from node.web.desk import Desk
 
 
@@ -29,6 +31,15 @@ class Remark(BaseModel):
 
     code: str
     text: str
+
+
+class TargetView(BaseModel):
+    """Somebody who is told what happens, and how many notifications stand how."""
+
+    name: str
+    kind: str
+    waiting: int
+    failed: int
 
 
 class SystemView(BaseModel):
@@ -53,6 +64,7 @@ class SystemView(BaseModel):
     atlas_version: str
     atlas_licence: str
     weights: dict[str, str]
+    notifications: list[TargetView]
 
 
 def peer_views(desk: Desk) -> list[PeerView]:
@@ -96,4 +108,18 @@ def system_view(desk: Desk) -> SystemView:
         atlas_version=atlas.version,
         atlas_licence=atlas.licence,
         weights=desk.weights,
+        notifications=_targets(config),
     )
+
+
+def _targets(config: NodeConfig) -> list[TargetView]:
+    counts = standing(config.data_folder, [target.name for target in config.notifications])
+    return [
+        TargetView(
+            name=target.name,
+            kind=target.kind,
+            waiting=counts[target.name, "waiting"],
+            failed=counts[target.name, "failed"],
+        )
+        for target in config.notifications
+    ]

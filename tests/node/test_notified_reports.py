@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 from node.cli import main
 from node.compute import compute
 from node.job import Job
+from node.logs import JsonFormatter, PatientDataFilter
 from node.notify.message import gather
 from node.notify.notice import Notice
 from node.notify.oru import make_oru
@@ -223,6 +225,24 @@ def test_diagnostic_report_is_valid_and_says_the_same(data: SimpleNamespace) -> 
     config = config_with(hl7(1), folder=data.folder)
     lines = report_lines(gather(config, config.notifications[0], notice(data)))
     assert report.conclusion == "\n".join(lines)
+
+
+def test_no_name_is_in_logs_or_in_what_waits(
+    data: SimpleNamespace, his: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    his.answer = "AR"
+    with http_server(answer=500) as server, caplog.at_level(logging.DEBUG):
+        assert send(data, fhir(server.port)) == (1, 0)
+        assert NAME.split("^")[0] in server.got[0].body.decode()
+        assert send(data, hl7(his.port)) == (1, 0)
+    (kept,) = (data.folder / "notifications/hook").glob("*.json")
+    formatter, withheld = JsonFormatter(), PatientDataFilter()
+    for record in caplog.records:
+        withheld.filter(record)
+    lines = [formatter.format(record) for record in caplog.records]
+    assert len([line for line in lines if "notification_failed" in line]) == 2
+    for text in (kept.read_text(), *lines):
+        assert not [item for item in ("Hara", "Cross", "19500102", "7&11") if item in text]
 
 
 def test_a_report_whose_results_are_deleted_is_put_aside(tmp_path: Path) -> None:

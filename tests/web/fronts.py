@@ -100,6 +100,7 @@ def make_desktop(folder: Path, **web: Any) -> Desktop:
         min_free_disk=0,
         default_peer="pacs",
         peers=[{"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}],  # type: ignore[arg-type]  # pydantic reads it
+        notifications=[{"name": "chat", "kind": "webhook", "url": "http://127.0.0.1:9"}],  # type: ignore[arg-type]  # pydantic reads it
         web=web,  # type: ignore[arg-type]  # pydantic reads it
     )
     ledger = Ledger(folder / "series")

@@ -112,6 +112,20 @@ def test_an_unknown_peer_is_404(desktop: Desktop) -> None:
     assert desktop.client().post("/api/v1/peers/nobody/echo").status_code == 404
 
 
+def test_the_system_says_how_many_wait_to_be_told(desktop: Desktop) -> None:
+    waiting = desktop.folder / "notifications/chat"
+    (waiting / "failed").mkdir(parents=True)
+    for name in ("a.json", "b.json", "failed/c.json"):
+        (waiting / name).touch()
+    client = desktop.client()
+    assert client.get("/api/v1/system").json()["notifications"] == [
+        {"name": "chat", "kind": "webhook", "waiting": 2, "failed": 1}
+    ]
+    assert "webhook, 2 waiting, 1 put aside" in client.get("/system").text
+    counts = client.get("/metrics").text
+    assert 'aspects_node_notifications{state="waiting",target="chat"} 2.0' in counts
+
+
 def test_the_system_names_atlas_weights_and_versions(desktop: Desktop) -> None:
     found = desktop.client().get("/api/v1/system").json()
     assert found["atlas"] == "aspects-281"
