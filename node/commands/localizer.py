@@ -91,7 +91,16 @@ def localizer() -> None:
 )
 @click.option("--epochs", type=click.IntRange(1), default=Recipe().epochs, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-def train(data: Path, encoder: str, out: Path, fold: str, epochs: int, seed: int) -> None:
+@click.option(
+    "--cut-mix",
+    type=click.FloatRange(0, 1),
+    default=Recipe().cut_mix,
+    show_default=True,
+    help="Share of the series that hold a box of another head.",
+)
+def train(
+    data: Path, encoder: str, out: Path, fold: str, epochs: int, seed: int, cut_mix: float
+) -> None:
     """Train on labelled heads; goes on where it was stopped.
 
     Runs on a GPU where there is one. The weights are written in half precision
@@ -100,7 +109,7 @@ def train(data: Path, encoder: str, out: Path, fold: str, epochs: int, seed: int
     """
     out.mkdir(parents=True, exist_ok=True)
     heads = read_heads(data)
-    recipe = Recipe(encoder=encoder, epochs=epochs, seed=seed)
+    recipe = Recipe(encoder=encoder, epochs=epochs, seed=seed, cut_mix=cut_mix)
     for name in [*map(str, range(FOLDS))] if fold == "each" else [fold]:
         _train_one(recipe, heads, name, out)
 

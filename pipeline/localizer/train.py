@@ -70,7 +70,7 @@ class Recipe:
     seed: int = 0
     rate: float = 1e-3
     mixed: bool = True
-    cut_mix: float = 0.3
+    cut_mix: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.localizer.appearance import vary
+from pipeline.localizer.appearance import cut_mix, vary
 from pipeline.localizer.evaluate import rescan
 from pipeline.localizer.simulate import (
     InPlane,
@@ -114,3 +114,17 @@ def test_the_look_changes_not_the_place() -> None:
         assert varied.min() >= -1000
         # the skull stays the brightest part
         assert varied[images > 1000].mean() > varied[~air & (images < 100)].mean() + 300
+
+
+def test_a_box_of_another_head_fills_its_share() -> None:
+    rng = np.random.default_rng(7)
+    images, other = torch.zeros((3, 40, 40)), torch.ones((3, 40, 40))
+    shares = []
+    for _ in range(40):
+        mixed, share = cut_mix(images, other, rng)
+        assert float(mixed.mean()) == pytest.approx(1 - share, abs=1e-6)
+        assert (mixed == mixed[0]).all()
+        shares.append(share)
+    assert min(shares) < 0.4
+    assert max(shares) > 0.9
+    assert not images.any()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,21 @@ def test_a_drawn_series_has_its_level_where_it_says() -> None:
     assert seen >= 4
 
 
+def test_a_mixed_series_has_its_upper_level_in_between() -> None:
+    head = labelled("a", 14, 4)
+    wider = (head.targets_mm[0], head.targets_mm[0] + 35)
+    near, far = prepare(head, 112), prepare(replace(head, targets_mm=wider), 112)
+    gaps = []
+    for _ in range(8):
+        _, _, away = draw_series(near, np.random.default_rng(len(gaps)), far)
+        gaps.append(float(away[0, 1] - away[0, 0]))
+    low, high = (source.levels_mm[1] - source.levels_mm[0] for source in (near, far))
+    assert all(0.85 * low < gap < high + 1e-3 for gap in gaps)
+    assert max(gaps) - min(gaps) > 2
+
+
 def test_training_learns(tmp_path: Path) -> None:
-    run = trainer(Recipe(epochs=10, batch=1, seed=1, mixed=False))
+    run = trainer(Recipe(epochs=10, batch=1, seed=1, mixed=False, cut_mix=0.3))
     losses: list[float] = []
     run.run(tmp_path / "run.checkpoint", lambda _, loss: losses.append(loss))
     assert np.mean(losses[-2:]) < 0.8 * losses[0]
