@@ -28,6 +28,7 @@ from node.clock_watch import ClockWatch
 from node.commitment import CommitmentScp
 from node.commitment_scu import CommitmentScu
 from node.config import NodeConfig
+from node.configured_pool import make_pool
 from node.delivery import Deliverer
 from node.dicomweb import make_gate
 from node.dicomweb_server import DicomwebServer
@@ -38,7 +39,7 @@ from node.health import Watchdog
 from node.inbox import Inbox
 from node.notify.notifier import Notifier
 from node.origin import Origin
-from node.pool import Computer, WorkerPool
+from node.pool import Computer
 from node.retention import Janitor
 from node.scp import Receiver, start_scp
 from node.state import Ledger
@@ -257,14 +258,7 @@ def _make_computer(config: NodeConfig, compute: str, atlas_folder: Path, role: R
             atlas_folder=atlas_folder,
             poll_s=config.work.poll_s,
         )
-    return WorkerPool(
-        compute,
-        workers=config.workers,
-        limit_s=config.compute_time_limit_s,
-        atlas_folder=atlas_folder,
-        log_level=config.log_level,
-        memory=config.worker_memory,
-    )
+    return make_pool(config, compute, atlas_folder)
 
 
 def _at_once(config: NodeConfig, role: Role) -> int:
@@ -284,7 +278,7 @@ def serve(config: NodeConfig, compute: str = COMPUTE, role: Role = Role.ALL) -> 
         signal.signal(number, lambda *_: stop.set())
     os.umask(0o077)  # what patients' images go into is for the node's user alone
     if role is Role.WORK:
-        work(config, compute)
+        work(config, compute, stop)
         return
     this = Viewer(config) if role is Role.WEB else Node(config, compute, role)
     try:

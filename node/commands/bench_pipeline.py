@@ -6,10 +6,8 @@ import json
 import resource
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 import click
 import numpy as np
@@ -18,12 +16,9 @@ from rich.progress import track
 from rich.table import Table
 
 from node.commands.method_options import atlas_at, bench_atlas_options
+from node.commands.phantom_series import MOMENT, write_phantom
 from node.compute import compute
 from node.job import Ending, Job
-from pipeline.phantom import PhantomSpec, make_phantom, phantom_datasets
-from pipeline.provenance import uid_factory
-
-_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @click.command()
@@ -42,28 +37,18 @@ def pipeline(runs: int, ct: Path | None, atlas: str, data: Path | None) -> None:
     """
     folder = atlas_at(atlas, data)
     with TemporaryDirectory() as scratch:
-        source = ct or _phantom(Path(scratch) / "ct")
+        source = ct or write_phantom(Path(scratch) / "ct")
         job = Job(
             paths=tuple(sorted(path for path in source.iterdir() if path.is_file())),
             out=Path(scratch) / "out",
             atlas_folder=folder,
-            now=_MOMENT,
+            now=MOMENT,
         )
         first = compute(job)
         if first.ending is not Ending.DONE:
             raise click.ClickException(f"the series was rejected ({first.code}): {first.reason}")
         seconds = _timed(job, runs)
     _report(seconds)
-
-
-def _phantom(folder: Path) -> Path:
-    folder.mkdir()
-    images = phantom_datasets(
-        make_phantom(PhantomSpec()), new_uid=uid_factory(), study_datetime=_MOMENT
-    )
-    for index, image in enumerate(images):
-        image.save_as(folder / f"{index:03d}.dcm", enforce_file_format=True)
-    return folder
 
 
 def _timed(job: Job, runs: int) -> dict[str, list[float]]:

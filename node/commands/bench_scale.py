@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,11 +16,9 @@ from rich.table import Table
 
 from node import scale as measuring
 from node.commands.method_options import atlas_at, bench_atlas_options
+from node.commands.phantom_series import write_phantom
 from node.scale import Rig
-from pipeline.phantom import PhantomSpec, make_phantom, phantom_datasets
-from pipeline.provenance import uid_factory
 
-_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _ALONE: Final = 20
 
 _Figures = dict[str, dict[str, float]]
@@ -88,7 +85,7 @@ def _series_rates(rig: Rig, workers: tuple[int, ...], series: int) -> _Figures:
     rates = {}
     for number in track(workers, "workers", console=Console(stderr=True)):
         with TemporaryDirectory(prefix="aspects-node-bench-") as scratch:
-            here = _in(rig, scratch, number, _phantom(Path(scratch) / "ct"))
+            here = _in(rig, scratch, number, write_phantom(Path(scratch) / "ct"))
             rates[str(number)] = measuring.rate(here, series)
     return rates
 
@@ -103,16 +100,6 @@ def _in(rig: Rig, scratch: str, workers: int = 1, images: Path | None = None) ->
         workers=workers,
         images=images,
     )
-
-
-def _phantom(folder: Path) -> Path:
-    folder.mkdir()
-    slices = phantom_datasets(
-        make_phantom(PhantomSpec()), new_uid=uid_factory(), study_datetime=_MOMENT
-    )
-    for index, image in enumerate(slices):
-        image.save_as(folder / f"{index:03d}.dcm", enforce_file_format=True)
-    return folder
 
 
 def _report(name: str, engine: _Figures, rates: _Figures) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
 import threading
 import uuid
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.atlas_choice import checked_atlas
 from node.config import NodeConfig
+from node.configured_pool import make_pool
 from node.errors import ComputeError, PoolStoppedError, WorkerCrashedError, WorkerTimeoutError
 from node.files import sync_file, sync_folder
 from node.pool import WorkerPool
@@ -136,6 +136,8 @@ class Worker:
     config : NodeConfig
     compute : str
         ``package.module:function`` of the computation.
+    stopping : threading.Event
+        Ends it.
 
     Raises
     ------
@@ -145,23 +147,16 @@ class Worker:
         The atlas is missing or altered.
     """
 
-    def __init__(self, config: NodeConfig, compute: str) -> None:
+    def __init__(self, config: NodeConfig, compute: str, stopping: threading.Event) -> None:
         self._config = config
         self._url = database_url(config.work)
         self._executor = uuid.uuid4().hex
         atlas_folder = checked_atlas(config)
-        self.stopping = threading.Event()
+        self.stopping = stopping
         self._client = make_client(self._url, config.work.lost_after_s)
         identity = Identity(executor=self._executor, slots=config.workers)
         self._heart = Heart(identity, config.work, self._url, self._client)
-        self._pool = WorkerPool(
-            compute,
-            workers=config.workers,
-            limit_s=config.compute_time_limit_s,
-            atlas_folder=atlas_folder,
-            log_level=config.log_level,
-            memory=config.worker_memory,
-        )
+        self._pool = make_pool(config, compute, atlas_folder)
         self._bench = Bench(
             pool=self._pool, heart=self._heart, atlas_folder=atlas_folder, stopping=self.stopping
         )
@@ -228,19 +223,17 @@ class Worker:
                 return
 
 
-def work(config: NodeConfig, compute: str) -> None:
-    """Work until SIGTERM or SIGINT.
+def work(config: NodeConfig, compute: str, stopping: threading.Event) -> None:
+    """Work until it is asked to stop.
 
     Raises
     ------
     ConfigError, AtlasError
         Nothing was started.
     """
-    this = Worker(config, compute)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: this.stopping.set())
+    this = Worker(config, compute, stopping)
     try:
         this.start()
-        this.stopping.wait()
+        stopping.wait()
     finally:
         this.stop()
