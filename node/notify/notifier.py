@@ -7,6 +7,8 @@ sent by a thread of its own for each target.
 from __future__ import annotations
 
 import logging
+import time
+from typing import Final
 
 from node import history
 from node.config import NodeConfig
@@ -16,6 +18,9 @@ from node.notify.sender import Sender
 from node.state import Happening, SeriesRecord, now_s
 
 LOG = logging.getLogger(__name__)
+
+_JOIN_S: Final = 3.0
+"""For all together: one that hangs must not keep the node from stopping."""
 
 
 class Notifier:
@@ -41,8 +46,9 @@ class Notifier:
         """Stop; what waits is sent after the next start."""
         for sender in self._senders:
             sender.ask_to_stop()
+        deadline = time.monotonic() + _JOIN_S
         for sender in self._senders:
-            sender.join()
+            sender.join(max(0.0, deadline - time.monotonic()))
 
     def hear(self, before: SeriesRecord | None, after: SeriesRecord) -> None:
         """Keep what there is to tell of a change; listens to a `node.state.Ledger`."""

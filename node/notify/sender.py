@@ -24,7 +24,6 @@ LOG = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0
 """Other processes write notices, too, and a clock may be set."""
-_JOIN_S: Final = 3.0
 
 
 def _send_oru(target: Notification, message: Message) -> None:
@@ -71,10 +70,10 @@ class Sender:
         self._stopping.set()
         self._wake.set()
 
-    def join(self) -> None:
+    def join(self, limit_s: float) -> None:
         """Wait until it stopped, for a while; what is not acknowledged is sent again."""
         if self._thread.ident is not None:
-            self._thread.join(_JOIN_S)
+            self._thread.join(limit_s)
 
     def take(self, notice: Notice) -> None:
         """Keep a notice durably; it is sent soon.
