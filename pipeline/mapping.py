@@ -130,7 +130,7 @@ def split_tissue(
     return _where(tissue, labels), _where(dense, labels)
 
 
-def _moved(mask: MaskArray, where: FloatArray) -> FloatArray:
+def _moved(mask: MaskArray, where: FloatArray) -> HuArray:
     """Look a label up at places in the atlas, shape (2, places)."""
     weight = np.zeros(where.shape[1], dtype=np.float32)
     if not mask.any():

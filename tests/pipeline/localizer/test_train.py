@@ -90,7 +90,7 @@ def test_a_mixed_series_has_its_upper_level_in_between() -> None:
     head = labelled("a", 14, 4)
     wider = (head.targets_mm[0], head.targets_mm[0] + 35)
     near, far = prepare(head, 112), prepare(replace(head, targets_mm=wider), 112)
-    gaps = []
+    gaps: list[float] = []
     for _ in range(8):
         _, _, away = draw_series(near, np.random.default_rng(len(gaps)), far)
         gaps.append(float(away[0, 1] - away[0, 0]))
