@@ -74,14 +74,15 @@ class Site:
         self.workers: list[WorkProcess] = []
         self._folder = folder
         self._peers: list[Peer] = [self.pacs]
+        self._work = {
+            "database": database, "heartbeat_s": 0.3, "lost_after_s": 1.5, "poll_s": 0.1,
+        }  # fmt: skip
         self._config = {
             "atlas_folder": str(atlas),
             "default_peer": "pacs",
             "peers": [peer("pacs", "PACS", self.pacs.port)],
-            "work": {
-                "database": database, "heartbeat_s": 0.3, "lost_after_s": 1.5, "poll_s": 0.1,
-            },
-        }  # fmt: skip
+            "work": self._work,
+        }
         self._engine = sqlalchemy.create_engine(database, pool_pre_ping=True)
         self.pacs.start()
         self.node = self.receiver("node")
@@ -97,16 +98,20 @@ class Site:
     def have(self, count: int) -> list[WorkProcess]:
         """Return so many processes that compute; those that are missing are started."""
         living = [item for item in self.workers if item.process is not None]
-        for number in range(len(self.workers), len(self.workers) + count - len(living)):
-            values = {**self._config, "port": free_port()}
-            found = WorkProcess(self._folder / f"worker-{number}", values)
-            self._peers.append(found)
-            self.workers.append(found)
-            living.append(found)
-            found.start(wait=False)
+        for _ in range(count - len(living)):
+            living.append(self.start_worker())
         for item in living:
             item.wait_for_event("working", 30.0)
         return living
+
+    def start_worker(self, **work: Any) -> WorkProcess:
+        """Start one more, with other values in ``[work]``."""
+        values = {**self._config, "port": free_port(), "work": {**self._work, **work}}
+        found = WorkProcess(self._folder / f"worker-{len(self.workers)}", values)
+        self._peers.append(found)
+        self.workers.append(found)
+        found.start(wait=False)
+        return found
 
     def send(self, name: str, protocol: str = "", node: NodeProcess | None = None) -> str:
         """Send a series and return its UID."""

@@ -122,6 +122,24 @@ def test_two_nodes_share_a_database_and_the_same_series(site: Site) -> None:
         _finished_once(node, uid)
 
 
+def test_no_more_are_computed_at_a_time_than_all_together_may(site: Site) -> None:
+    site.have(2)
+    site.start_worker(most_at_once=1).wait_for_event("working", LIMIT_S)
+    held = site.send("one", PAUSE)
+    site.holder(held)
+    others = [site.send(f"of-all-{number}") for number in range(2)]
+    waiting = "SELECT count(*) FROM dbos.workflow_status WHERE status = 'ENQUEUED'"
+    wait_for(lambda: site.ask(waiting) == [(2,)], LIMIT_S, "both are in the queue")
+    beaten = "SELECT max(seen) FROM aspects_node.executors"
+    first = site.ask(beaten)[0][0]
+    # some seconds in which two idle workers look for work ten times a second
+    wait_for(lambda: (site.ask(beaten)[0][0] - first).total_seconds() > 2, LIMIT_S, "heartbeats")
+    assert site.ask(waiting) == [(2,)]
+    (site.results(held) / "go").touch()
+    for uid in (held, *others):
+        _finished_once(site.node, uid)
+
+
 def test_database_that_goes_away_stops_nothing_but_the_computing(
     site: Site, postgres: Postgres
 ) -> None:
