@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from node.commands.shared import config_option, fail, read_config
+from node.commands.shared import config_option, fail, read_config, read_series
 from node.requests import refusal, request
-from node.state import SeriesRecord, read_records
+from node.state import SeriesRecord
 
 _series = click.argument("series")
 
@@ -83,8 +83,9 @@ def _ask(config_file: Path, verb: str, series: str, argument: str = "") -> None:
 
 def _find(config_file: Path, series: str) -> tuple[Path, SeriesRecord]:
     """Return the data folder and the record of a series, or end the command."""
-    folder = read_config(config_file).data_folder
-    for record in read_records(folder / "series"):
+    config = read_config(config_file)
+    folder = config.data_folder
+    for record in read_series(config):
         if record.series_uid == series:
             return folder, record
     fail(f"there is no series {series} in {folder}", code=1)

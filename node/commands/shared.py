@@ -11,6 +11,7 @@ import click
 
 from node.config import NodeConfig, load_config
 from node.errors import ConfigError
+from node.state import SeriesRecord, read_records
 
 config_option = click.option(
     "--config",
@@ -29,6 +30,14 @@ def read_config(path: Path) -> NodeConfig:
     """Read the configuration; end with exit code 2 where it is wrong."""
     try:
         return load_config(path)
+    except ConfigError as error:
+        fail(str(error))
+
+
+def read_series(config: NodeConfig) -> list[SeriesRecord]:
+    """Read the records of all series; end with exit code 2 where they are of a newer version."""
+    try:
+        return read_records(config.data_folder / "series")
     except ConfigError as error:
         fail(str(error))
 

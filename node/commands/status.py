@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from node.commands.shared import config_option, read_config
-from node.state import IMAGES, Commitment, DeliveryRecord, SeriesRecord, State, read_records
+from node.commands.shared import config_option, read_config, read_series
+from node.state import IMAGES, Commitment, DeliveryRecord, SeriesRecord, State
 from node.status import is_stored, meaning_of
 from node.web.words import duration
 
@@ -25,7 +25,7 @@ def status(config_file: Path, *, as_json: bool) -> None:
     """
     config = read_config(config_file)
     folder = config.data_folder / "series"
-    rows = [summary(record, folder / record.key) for record in read_records(folder)]
+    rows = [summary(record, folder / record.key) for record in read_series(config)]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from node.backup import back_up
+from node.cli import main
 from node.errors import ConfigError
 from node.state import RECORD, RECORD_FORMAT, Ledger, SeriesRecord, read_records, series_key
 from tests.node.conftest import DOUBLE
@@ -149,8 +151,13 @@ def test_backup_is_refused_where_it_would_harm(tmp_path: Path) -> None:
 
 
 def test_record_of_a_newer_version_is_not_passed_over(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path / "series")
     ledger.add(SeriesRecord(key="k", series_uid="1.2", calling_ae="A", first_received=1.0,
                             last_received=1.0, record_format=RECORD_FORMAT + 1))  # fmt: skip
     with pytest.raises(ConfigError, match="a newer version wrote"):
-        read_records(tmp_path)
+        read_records(tmp_path / "series")
+    config = tmp_path / "node.toml"
+    config.write_text(f'data_folder = "{tmp_path}"\n')
+    answer = CliRunner().invoke(main, ["status", "--config", str(config)])
+    assert answer.exit_code == 2
+    assert "a newer version wrote" in answer.stderr
