@@ -86,16 +86,17 @@ def find_lost(ledger: Ledger) -> list[Lost]:
     ]
     if not open_ones:
         return []
-    known = {
-        item.workflow_id.rpartition("-")[0]
+    unfinished = {
+        item.workflow_id
         for item in DBOS.list_workflows(status=UNFINISHED, load_input=False, load_output=False)
     }
+    stems = {name.rpartition("-")[0] for name in unfinished}
     found = []
     for key, number, name, delivery in open_ones:
         is_look = delivery.state is not DeliveryState.WAITING
         stem = f"{key}-{number}-{name}" + ("-look" if is_look else "")
-        # an attempt that ends in asking has its look enqueued by itself
-        if stem in known or f"{key}-{number}-{name}" in known:
+        # the computation enqueues deliveries at its end, a delivery its look
+        if f"{key}-{number}" in unfinished or {stem, f"{key}-{number}-{name}"} & stems:
             continue
         attempt = _unused(stem, _count(delivery))
         found.append(Lost(key, number, name, attempt, is_look))
