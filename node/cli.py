@@ -9,6 +9,7 @@ import click
 from node.commands.lazy import LazyGroup
 
 _COMMANDS: Final = {
+    "align": "node.commands.align:align",
     "atlas": "node.commands.atlas:atlas",
     "backup": "node.commands.backup:backup",
     "bench": "node.commands.bench:bench",

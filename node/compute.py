@@ -25,6 +25,7 @@ from atlases.read import load_atlas_set
 from node.choices import Choices
 from node.job import Ending, Job, Outcome
 from node.objects import ALL_FILES, NOTE, NOTE_FILE
+from pipeline.alignment.infer import load_aligner
 from pipeline.encode.note import Refusal, build_note
 from pipeline.encode.objects import ObjectKind
 from pipeline.encode.picture import png_bytes, render_levels
@@ -290,7 +291,11 @@ def load_tools(atlas_folder: Path) -> Tools:
     """
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return Tools(atlases=load_atlas_set(atlas_folder), localizer=load_localizer())
+    return Tools(
+        atlases=load_atlas_set(atlas_folder),
+        localizer=load_localizer(),
+        aligner=load_aligner(),
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

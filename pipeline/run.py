@@ -14,6 +14,7 @@ import numpy as np
 from pydicom import Dataset
 
 from pipeline.age import patient_age_years
+from pipeline.alignment.infer import Aligner
 from pipeline.all_slices import ALL_SLICES, carry, reachable
 from pipeline.arrays import FloatArray, HuArray, MaskArray
 from pipeline.atlas import AgeChoice, Atlas, AtlasSet
@@ -88,10 +89,13 @@ class Tools:
     atlases : AtlasSet
     localizer : Localizer or None
         Without it the templates alone find the levels.
+    aligner : Aligner or None
+        Without it symmetry alone finds the midline.
     """
 
     atlases: AtlasSet
     localizer: Localizer | None = None
+    aligner: Aligner | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,7 +191,7 @@ def run(
     candidates = {level: tools.atlases.by_nearness(age.group, level) for level in Level}
     atlases = {level: candidates[level][0] for level in Level}
     with watch.time("levels"):
-        head = _Head(series, volume, brain, align_head(volume, brain))
+        head = _Head(series, volume, brain, align_head(volume, brain, tools.aligner))
         levels = _levels(head, tools, atlases, chosen)
         _check_brain(head, levels)
     with watch.time("registration"):
@@ -425,6 +429,7 @@ def _provenance(
         algorithms=(
             *_level_algorithms(tools, levels),
             BRAIN_ALGORITHMS[parameters.brain_method],
+            *(() if tools.aligner is None else (tools.aligner.algorithm,)),
             *((ALL_SLICES,) if parameters.all_slices else ()),
             *(() if parameters.review is None else (review_algorithm(parameters.review),)),
             _registration_algorithm(parameters.registration, fits),

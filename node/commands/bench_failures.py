@@ -15,6 +15,7 @@ from rich.table import Table
 from atlases.read import load_atlas_set
 from node.commands.method_options import atlas_at, bench_atlas_options
 from node.evaluation.failures import Outcome, judge_heads, thresholds
+from pipeline.alignment.infer import load_aligner
 from pipeline.injected_failure import Failure
 from pipeline.localizer.data import read_heads
 from pipeline.localizer.infer import load_localizer
@@ -43,6 +44,7 @@ def failures(heads: Path, atlas: str, data: Path | None, every: int, seed: int) 
     tools = Tools(
         atlases=load_atlas_set(atlas_at(atlas, data)),
         localizer=load_localizer(),
+        aligner=load_aligner(),
     )
     outcomes = []
     with Progress(console=Console(stderr=True)) as progress:
