@@ -211,7 +211,8 @@ def test_an_upload_can_be_stopped(web_site: WebSite, browser: Browser, tmp_path:
 
     with open_page(browser, f"{web_site.address}/upload") as page:
         page.route(re.compile(r"/uploads/\d+$"), hold_the_first)
-        page.locator("#files").set_input_files(files)
+        with page.expect_request(re.compile(r"/uploads/\d+$")):
+            page.locator("#files").set_input_files(files)
         page.get_by_role("button", name="Stop").click()
         page.wait_for_function("stopped")
         held[0].continue_()
