@@ -18,7 +18,7 @@ from rich.table import Table
 from node.commands.shared import fail
 from node.evaluation.errors import CaseError
 from node.evaluation.nifti import nifti_datasets
-from pipeline.alignment.evaluate import Finder, by_network, follow
+from pipeline.alignment.evaluate import Finder, follow
 from pipeline.alignment.infer import WEIGHTS, Aligner, load_alignment, look
 from pipeline.alignment.train import Recipe, save, train
 from pipeline.arrays import HuArray
@@ -88,7 +88,7 @@ def evaluate_network(data: Path, weights: Path) -> None:
     aligner = Aligner(net=load_alignment(weights))
     methods: dict[str, Finder] = {
         "direct": optimised,
-        "network": by_network(aligner.net),
+        "network": aligner.exact,
         "both": lambda slab: optimised(slab, start=aligner(slab)),
     }
     table = Table("method", "heads", "degrees", "p95", "mm", "p95", "left HU", "seconds")

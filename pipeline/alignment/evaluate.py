@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from pipeline.alignment.net import AlignmentNet, move
+from pipeline.alignment.net import move
 from pipeline.alignment.train import with_lesion
 from pipeline.arrays import FloatArray, HuArray
 from pipeline.midline import asymmetry_at
@@ -43,17 +43,6 @@ class Accuracy:
     mm_p95: float
     asymmetry_hu: float
     cases: int
-
-
-def by_network(net: AlignmentNet) -> Finder:
-    """Ask the network."""
-
-    def find(slab: HuArray) -> tuple[float, float]:
-        with torch.inference_mode():
-            angle, shift = net(torch.from_numpy(slab)[None])[0].tolist()
-        return angle, shift
-
-    return find
 
 
 def follow(find: Finder, slabs: Sequence[HuArray], *, lesions: bool = False) -> Accuracy:

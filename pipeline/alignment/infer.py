@@ -79,7 +79,12 @@ class Aligner:
         )
 
     def __call__(self, slab: HuArray) -> tuple[float, float]:
-        """Return turn in degrees and shift in mm, in steps of a quarter.
+        """Return what `exact` says in steps of a quarter, the same on every machine."""
+        angle, shift = (round(4 * value) / 4 for value in self.exact(slab))
+        return angle, shift
+
+    def exact(self, slab: HuArray) -> tuple[float, float]:
+        """Return turn in degrees and shift in mm.
 
         Parameters
         ----------
@@ -88,9 +93,7 @@ class Aligner:
         """
         chosen = np.linspace(0, len(slab) - 1, SLICES).round().astype(int)
         with torch.inference_mode():
-            found = self.net(torch.from_numpy(slab[chosen])[None])[0].tolist()
-        # the last bits differ from machine to machine
-        angle, shift = (round(4 * value) / 4 for value in found)
+            angle, shift = self.net(torch.from_numpy(slab[chosen])[None])[0].tolist()
         return angle, shift
 
 

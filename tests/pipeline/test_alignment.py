@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline.alignment.evaluate import by_network, follow
+from pipeline.alignment.evaluate import follow
 from pipeline.alignment.infer import WEIGHTS, load_aligner, load_alignment, look
 from pipeline.alignment.net import AlignmentNet, asymmetry, move
 from pipeline.alignment.train import Recipe, drawn, save, train
@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same(slab: HuArray) -> None:
 
 def test_the_shipped_network_follows_a_phantom_and_ends_the_search_nearer(slab: HuArray) -> None:
     aligner = load_aligner()
-    alone = follow(by_network(aligner.net), [slab])
+    alone = follow(aligner.exact, [slab])
     both = follow(lambda one: optimised(one, start=aligner(one)), [slab])
     assert alone.degrees < 6
     assert both.degrees < 1.5
