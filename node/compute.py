@@ -286,7 +286,7 @@ def load_tools(atlas_folder: Path) -> Tools:
     ------
     atlases.errors.AtlasError
         The atlas is missing or altered.
-    pipeline.localizer.infer.WeightsError
+    pipeline.model_card.WeightsError
         The weights are missing, or not those of the model card.
     """
     torch.set_num_threads(1)

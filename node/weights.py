@@ -1,39 +1,39 @@
-"""The network's weights as the model card lists them, without loading the network."""
+"""The networks' weights as their model cards list them, without loading a network."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from pathlib import Path
 from typing import Final
 
 from node.errors import ConfigError
+from pipeline.model_card import WeightsError, card_hashes, checked
 
-FOLDER: Final = Path(__file__).parents[1] / "pipeline/localizer/weights"
-"""Where the weights and their model card lie."""
+_PIPELINE: Final = Path(__file__).parents[1] / "pipeline"
+FOLDERS: Final = tuple(_PIPELINE / part / "weights" for part in ("localizer", "alignment"))
+"""Where the weights and their model cards lie."""
 
-_ROW: Final = re.compile(r"^\| `([\w.-]+\.safetensors)` \|.*\| `([0-9a-f]{64})` \|$", re.MULTILINE)
 
-
-def listed_weights(folder: Path = FOLDER) -> dict[str, str]:
-    """Return the SHA-256 of each file of weights, as the model card has it.
+def listed_weights() -> dict[str, str]:
+    """Return the SHA-256 of each file of weights, as the model cards have it.
 
     Raises
     ------
     ConfigError
-        There is no model card, or it lists nothing.
+        A model card is missing, or lists nothing.
     """
     try:
-        found: dict[str, str] = dict(_ROW.findall((folder / "MODEL_CARD.md").read_text("utf-8")))
-    except OSError as error:
-        raise ConfigError(f"weights: {folder} has no MODEL_CARD.md: install again") from error
-    if not found:
-        raise ConfigError(f"weights: the model card in {folder} lists none: install again")
-    return found
+        return {name: digest for folder in FOLDERS for name, digest in card_hashes(folder).items()}
+    except WeightsError as error:
+        raise ConfigError(f"weights: {error}") from error
 
 
-def require_weights(folder: Path = FOLDER) -> dict[str, str]:
-    """Check every file of weights against the model card.
+def require_weights(*folders: Path) -> dict[str, str]:
+    """Check every file of weights against its model card.
+
+    Parameters
+    ----------
+    *folders : Path
+        Those of the package by default.
 
     Returns
     -------
@@ -45,11 +45,11 @@ def require_weights(folder: Path = FOLDER) -> dict[str, str]:
     ConfigError
         A file is missing or altered.
     """
-    listed = listed_weights(folder)
-    for name, expected in listed.items():
-        path = folder / name
-        if not path.is_file():
-            raise ConfigError(f"weights: {name} is missing: install again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise ConfigError(f"weights: {name} is not what the model card lists: install again")
-    return listed
+    try:
+        return {
+            name: digest
+            for folder in folders or FOLDERS
+            for name, digest in checked(folder).items()
+        }
+    except WeightsError as error:
+        raise ConfigError(f"weights: {error}") from error

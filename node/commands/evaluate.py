@@ -29,7 +29,7 @@ from node.evaluation.predict import FOUND, GIVEN, TAKEN, Predictions
 from node.evaluation.report import write_report
 from node.evaluation.summary import Summary, summarise_cases
 from pipeline.errors import SeriesError
-from pipeline.localizer.infer import WeightsError
+from pipeline.model_card import WeightsError
 from pipeline.registration import Method
 
 _METHODS: Final = {"given": (GIVEN,), "found": (FOUND,), "both": (GIVEN, FOUND)}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import torch
@@ -27,10 +27,11 @@ from pipeline.localizer.evaluate import (
     rescan,
     summarise,
 )
-from pipeline.localizer.infer import WEIGHTS, Localizer, WeightsError, load_localizer
+from pipeline.localizer.infer import WEIGHTS, Localizer, load_localizer
 from pipeline.localizer.net import ENCODERS
 from pipeline.localizer.simulate import Scan
 from pipeline.localizer.train import Recipe, Trainer
+from pipeline.model_card import WeightsError
 
 _ALL: Final = "all"
 _M_TRIM_THRESHOLD: Final = -1
@@ -98,9 +99,22 @@ def localizer() -> None:
     show_default=True,
     help="Share of the series that hold a box of another head.",
 )
-def train(
-    data: Path, encoder: str, out: Path, fold: str, epochs: int, seed: int, cut_mix: float
-) -> None:
+@click.option("--batch", type=click.IntRange(1), default=Recipe().batch, show_default=True)
+@click.option(
+    "--half-epochs",
+    type=click.IntRange(0),
+    default=Recipe().half_epochs,
+    show_default=True,
+    help="First epochs, with half as many rows and columns.",
+)
+@click.option(
+    "--longest",
+    type=click.IntRange(0),
+    default=Recipe().longest,
+    show_default=True,
+    help="Cut series to so many slices about the levels; 0: whole.",
+)
+def train(data: Path, out: Path, fold: str, **recipe: Any) -> None:
     """Train on labelled heads; goes on where it was stopped.
 
     Runs on a GPU where there is one. The weights are written in half precision
@@ -109,9 +123,8 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     heads = read_heads(data)
-    recipe = Recipe(encoder=encoder, epochs=epochs, seed=seed, cut_mix=cut_mix)
     for name in [*map(str, range(FOLDS))] if fold == "each" else [fold]:
-        _train_one(recipe, heads, name, out)
+        _train_one(Recipe(**recipe), heads, name, out)
 
 
 def _train_one(recipe: Recipe, heads: Sequence[LabelledHead], fold: str, out: Path) -> None:

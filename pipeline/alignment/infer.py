@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from pipeline.alignment.net import SLICES, AlignmentNet
 from pipeline.arrays import FloatArray, HuArray, MaskArray
 from pipeline.midline import large_sections, working_slab
+from pipeline.model_card import checked
 from pipeline.provenance import Algorithm
 from pipeline.volume import Volume
 
@@ -98,5 +98,12 @@ class Aligner:
 
 
 def load_aligner(path: Path = WEIGHTS) -> Aligner:
-    """Read the trained network and the hash of its weights."""
-    return Aligner(net=load_alignment(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    """Read the trained network that the model card vouches for.
+
+    Raises
+    ------
+    pipeline.model_card.WeightsError
+        The file is missing, or its SHA-256 is not the one in the card beside it.
+    """
+    hashes = checked(path.parent, [path.name])
+    return Aligner(net=load_alignment(path), sha256=hashes[path.name])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pipeline.arrays import FloatArray, HuArray, frozen
-from pipeline.errors import PipelineError
 from pipeline.localizer.decode import VOTE_SD_MM, normalised, vote
 from pipeline.localizer.frames import Frames, to_frames
 from pipeline.localizer.net import (
@@ -27,19 +25,12 @@ from pipeline.localizer.net import (
     step_sizes,
     windowed,
 )
+from pipeline.model_card import CARD, WeightsError, card_hashes, checked
 from pipeline.regions import Level
 from pipeline.volume import Volume
 
 WEIGHTS: Final = Path(__file__).with_name("weights")
 """Folder of the weights and their model card."""
-CARD: Final = "MODEL_CARD.md"
-_ROW: Final = re.compile(r"^\| `([\w.-]+\.safetensors)` \|.*\| `([0-9a-f]{64})` \|$", re.MULTILINE)
-
-
-class WeightsError(PipelineError):
-    """The weights are missing, or are not those of the model card."""
-
-    code = "weights"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -181,21 +172,6 @@ def _evidence(frames: Frames, distances_mm: FloatArray, outputs: FloatArray) -> 
     )
 
 
-def card_hashes(folder: Path = WEIGHTS) -> dict[str, str]:
-    """Return the SHA-256 of each weights file, as its model card gives it.
-
-    Raises
-    ------
-    WeightsError
-        There is no model card.
-    """
-    try:
-        card = (folder / CARD).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise WeightsError(f"no {CARD} beside the weights in {folder.name}") from error
-    return dict(_ROW.findall(card))
-
-
 def load_net(path: Path) -> tuple[dict[str, str], AspectsLocNet]:
     """Read one file of weights.
 
@@ -243,14 +219,12 @@ def load_localizer(
     WeightsError
         A file is missing, or its SHA-256 is not the one in the model card.
     """
-    hashes = card_hashes(folder)
     start = f"{encoder}-" if fold is None else f"{encoder}-{fold}-"
-    names = sorted(name for name in hashes if name.startswith(start))
+    names = sorted(name for name in card_hashes(folder) if name.startswith(start))
     if not names:
         raise WeightsError(f"{CARD} lists no weights {start}*")
-    for name in names:
-        _check(folder / name, hashes[name])
-    digest = hashlib.sha256("".join(hashes[name] for name in names).encode()).hexdigest()
+    hashes = checked(folder, names)
+    digest = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
     loaded = [load_net(folder / name) for name in names]
     return Localizer(
         name=encoder,
@@ -258,10 +232,3 @@ def load_localizer(
         nets=tuple(net for _, net in loaded),
         trained_on=frozenset(name for data, _ in loaded for name in data["trained_on"].split(",")),
     )
-
-
-def _check(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise WeightsError(f"{path.name} is missing; install the package again")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-        raise WeightsError(f"{path.name} is not the file that {CARD} describes; install it again")

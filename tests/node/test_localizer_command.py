@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from node.cli import main
 from pipeline.localizer.data import fold_of
-from pipeline.localizer.infer import CARD, WEIGHTS
+from pipeline.localizer.infer import WEIGHTS
+from pipeline.model_card import CARD
 
 FEW = ("049", "052", "059")
 

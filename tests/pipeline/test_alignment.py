@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pipeline.alignment.train import Recipe, drawn, save, train
 from pipeline.arrays import HuArray
 from pipeline.brain import extract_brain
 from pipeline.midline import asymmetry_at, optimised
+from pipeline.model_card import WeightsError
 from pipeline.volume import to_volume
 from tests.pipeline.heads import series
 
@@ -90,8 +90,9 @@ def test_a_guess_is_the_same_for_any_number_of_threads(slab: HuArray) -> None:
     assert all(one == other for one, other in pairwise(found))
 
 
-def test_the_weights_are_those_of_the_card() -> None:
-    card = WEIGHTS.with_name("MODEL_CARD.md").read_text(encoding="utf-8")
-    (named,) = re.findall(r"`([0-9a-f]{64})`", card)
-    assert named == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    assert load_aligner().algorithm.sha256 == named
+def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(WEIGHTS.parent, tmp_path / "weights"))
+    assert load_aligner(folder / WEIGHTS.name).algorithm.sha256 == load_aligner().sha256
+    (folder / WEIGHTS.name).write_bytes(WEIGHTS.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(WeightsError, match="not the file"):
+        load_aligner(folder / WEIGHTS.name)

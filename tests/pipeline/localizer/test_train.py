@@ -9,6 +9,7 @@ import torch
 
 from pipeline.localizer.infer import load_net
 from pipeline.localizer.train import (
+    Batch,
     Recipe,
     Trainer,
     collate,
@@ -97,6 +98,28 @@ def test_a_mixed_series_has_its_upper_level_in_between() -> None:
     low, high = (source.levels_mm[1] - source.levels_mm[0] for source in (near, far))
     assert all(0.85 * low < gap < high + 1e-3 for gap in gaps)
     assert max(gaps) - min(gaps) > 2
+
+
+def test_time_is_spared_where_the_recipe_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(Recipe(epochs=2, batch=2, half_epochs=1, longest=6))
+    seen: list[Batch] = []
+
+    def keep(batch: Batch, _: int) -> float:
+        seen.append(batch)
+        return 1.0
+
+    monkeypatch.setattr(run, "_step", keep)
+    run.run(tmp_path / "run.checkpoint", lambda *_: None)
+    half, whole = seen
+    assert half.images.shape[-1] == 56
+    assert whole.images.shape[-1] == 112
+    for batch in seen:
+        for away in torch.split(batch.away_mm, batch.lengths.tolist()):
+            # what is left still holds the ganglionic level
+            assert len(away) <= 6
+            assert away[:, 0].abs().min() < 8
 
 
 def test_training_learns(tmp_path: Path) -> None:
