@@ -1,9 +1,11 @@
-"""Find the two ASPECTS levels: the network's evidence and the templates' together."""
+"""Find the two ASPECTS levels: network, templates and the ventricles' roof together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from pipeline.arrays import FloatArray
 from pipeline.errors import CoverageError, GeometryError, IncompleteSeriesError, SeriesError
@@ -14,12 +16,10 @@ from pipeline.series import CtSeries
 TEMPLATE_SCALE: Final = 0.03
 """Correlation that makes one slice e times as likely as another."""
 TEMPLATE_WEIGHT: Final = 0.05
-"""Weight of the templates' opinion beside the network's: it settles ties.
-
-On the labelled heads, each read by networks that never saw it, the network
-alone finds 47 and 40 of 55 levels exactly, with this weight 47 and 41, with a
-quarter 41 to 42 and 38 to 40: the templates match best half a slice higher.
-"""
+"""Weight of the templates' opinion: it settles ties, as they match best half a slice higher."""
+NETWORK_WEIGHT: Final = 1.5
+"""The network is surer than its probabilities tell."""
+_VENTRICLES: Final = "ventricles"
 _MIN_SIMILARITY: Final = 0.2
 _MIN_ROOM_MM: Final = 2.0
 
@@ -41,6 +41,8 @@ class LevelChoice:
         chose.
     opinions : tuple of (str, int)
         What each method alone would have chosen: ``("network", 17)``.
+    spread_mm : float
+        Distance between the lowest and the highest of these slices.
     """
 
     level: Level
@@ -49,6 +51,7 @@ class LevelChoice:
     runner_up_index: int | None
     margin: float
     opinions: tuple[tuple[str, int], ...] = ()
+    spread_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ class AspectsLevels:
     distance_mm : float
         From the ganglionic to the supraganglionic slice along the normal.
     method : str
-        ``"template"``, ``"network+template"`` or ``"person"``.
+        What took part, ``"network+template+ventricles"``, or ``"person"``.
     """
 
     ganglionic: LevelChoice
@@ -75,7 +78,10 @@ class AspectsLevels:
 
 
 def find_levels(
-    series: CtSeries, similarity: FloatArray, network: FloatArray | None = None
+    series: CtSeries,
+    similarity: FloatArray,
+    network: FloatArray | None = None,
+    roof: FloatArray | None = None,
 ) -> AspectsLevels:
     """Choose both levels together.
 
@@ -87,6 +93,9 @@ def find_levels(
         `pipeline.template_levels.match_templates` gives it.
     network : numpy.ndarray, shape (2, slice), float64, optional
         The network's log probabilities.
+    roof : numpy.ndarray, shape (slice,), float64, optional
+        Log probabilities that the ventricles end, from
+        `pipeline.ventricle_roof.roof_evidence`.
 
     Returns
     -------
@@ -99,12 +108,7 @@ def find_levels(
     IncompleteSeriesError
         Slices are missing where a level lies.
     """
-    templates = normalised(similarity / TEMPLATE_SCALE)
-    evidence = {"template": templates}
-    together = templates
-    if network is not None:
-        evidence = {"network": normalised(network), "template": templates}
-        together = evidence["network"] + TEMPLATE_WEIGHT * templates
+    evidence, together = _weighed(similarity, network, roof)
     alone = {name: choose(series.distances_mm, rows) for name, rows in evidence.items()}
     picks = choose(series.distances_mm, together)
     for row, (level, pick) in enumerate(zip(Level, picks, strict=True)):
@@ -115,17 +119,54 @@ def find_levels(
             "other. Send the whole head."
         )
     choices = [
-        LevelChoice(
-            level=level,
-            index=pick.index,
-            sop_instance_uid=series.sop_instance_uids[pick.index],
-            runner_up_index=pick.runner_up,
-            margin=pick.margin,
-            opinions=tuple((name, both[row].index) for name, both in alone.items()),
+        _with_opinions(
+            LevelChoice(
+                level=level,
+                index=pick.index,
+                sop_instance_uid=series.sop_instance_uids[pick.index],
+                runner_up_index=pick.runner_up,
+                margin=pick.margin,
+            ),
+            series,
+            # the ventricles' roof says nothing of the ganglionic level
+            {name: both[row].index for name, both in alone.items() if row or name != _VENTRICLES},
         )
         for row, (level, pick) in enumerate(zip(Level, picks, strict=True))
     ]
     return _both(series, choices[0], choices[1], "+".join(evidence))
+
+
+def _weighed(
+    similarity: FloatArray, network: FloatArray | None, roof: FloatArray | None
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Return each method's log probabilities, shape (2, slice), and those of all together."""
+    templates = normalised(similarity / TEMPLATE_SCALE)
+    evidence = {"template": templates}
+    together = templates
+    if network is not None:
+        evidence = {"network": normalised(network), "template": templates}
+        together = NETWORK_WEIGHT * evidence["network"] + TEMPLATE_WEIGHT * templates
+    if roof is not None:
+        evidence[_VENTRICLES] = np.stack((together[0], roof))
+        together = with_roof(together, roof)
+    return evidence, together
+
+
+def with_roof(log_evidence: FloatArray, roof: FloatArray) -> FloatArray:
+    """Add what the ventricles' roof says of the supraganglionic level.
+
+    Parameters
+    ----------
+    log_evidence : numpy.ndarray, shape (2, slice)
+    roof : numpy.ndarray, shape (slice,)
+    """
+    return np.stack((log_evidence[0], log_evidence[1] + roof))
+
+
+def _with_opinions(choice: LevelChoice, series: CtSeries, said: dict[str, int]) -> LevelChoice:
+    where = [series.distances_mm[index] for index in said.values()]
+    spread_mm = float(max(where) - min(where))
+    return replace(choice, opinions=tuple(said.items()), spread_mm=spread_mm)
 
 
 def levels_by_person(series: CtSeries, ganglionic: int, supraganglionic: int) -> AspectsLevels:
@@ -162,11 +203,12 @@ def levels_by_person(series: CtSeries, ganglionic: int, supraganglionic: int) ->
     return _both(series, choices[0], choices[1], "person")
 
 
-def with_opinions(
+def beside_the_method(
     levels: AspectsLevels,
     series: CtSeries,
     similarity: FloatArray,
     network: FloatArray | None = None,
+    roof: FloatArray | None = None,
 ) -> AspectsLevels:
     """Set what the method would have chosen beside what a person chose.
 
@@ -175,17 +217,18 @@ def with_opinions(
     levels : AspectsLevels
         As the person chose them; their slices stay.
     series : CtSeries
-    similarity, network : numpy.ndarray
+    similarity, network, roof : numpy.ndarray
         As in `find_levels`.
     """
     try:
-        own = find_levels(series, similarity, network)
+        own = find_levels(series, similarity, network, roof)
     except SeriesError:
         return levels
     low, high = (
-        replace(
+        _with_opinions(
             levels.get(level),
-            opinions=(("person", levels.get(level).index), ("method", own.get(level).index)),
+            series,
+            {"person": levels.get(level).index, "method": own.get(level).index},
         )
         for level in Level
     )

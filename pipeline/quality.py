@@ -22,6 +22,8 @@ SCALE_RANGE: Final = (0.70, 1.35)
 ROTATION_DEGREES: Final = 12.0
 AREA_RATIO_RANGE: Final = (0.5, 2.0)
 MARGIN_WARN: Final = 0.15
+OPINIONS_APART_MM: Final = 5.5
+"""Thin slices may differ by more than one: over a usual slice is a dispute."""
 HYPERDENSE_WARN_ML: Final = 4.5
 HYPERDENSE_FAIL_ML: Final = 25.0
 """Largest cluster as dense as blood; falx, sinuses and noise stay below 4 ml."""
@@ -232,7 +234,7 @@ def _level_reasons(choice: LevelChoice) -> Iterator[QualityReason]:
             ),
         )
     chosen = {index for _, index in choice.opinions}
-    if chosen and max(chosen) - min(chosen) > 1:
+    if chosen and max(chosen) - min(chosen) > 1 and choice.spread_mm > OPINIONS_APART_MM:
         said = ", ".join(f"{name}: slice {index + 1}" for name, index in choice.opinions)
         by_person = any(name == "person" for name, _ in choice.opinions)
         yield QualityReason(

@@ -28,7 +28,7 @@ from pipeline.errors import CoverageError, GeometryError, LevelsError
 from pipeline.foreign_density import foreign_density
 from pipeline.head_frame import framed, framed_atlas
 from pipeline.hyperdense import hyperdense_ml
-from pipeline.levels import AspectsLevels, find_levels, levels_by_person, with_opinions
+from pipeline.levels import AspectsLevels, beside_the_method, find_levels, levels_by_person
 from pipeline.localizer.infer import Localizer
 from pipeline.mapping import LevelMap, RegionMap, map_labels, split_tissue
 from pipeline.measure import RegionMeasurement, measure
@@ -44,6 +44,7 @@ from pipeline.series import CtSeries
 from pipeline.steadiness import jitter_mm
 from pipeline.template_levels import match_templates
 from pipeline.upside_down import half_turn_gain
+from pipeline.ventricle_roof import paramedian_darkness, roof_evidence
 from pipeline.volume import Volume, slab, to_volume
 
 _MIN_SECTION_MM2: Final = 3000.0  # half of the largest cut through an infant's brain
@@ -152,7 +153,7 @@ def run(
     2. Mask the brain on every slice (`extract_brain`).
     3. Check that this is a non-contrast head (`check_eligibility`).
     4. Find the midline of the head (`align_head`); choose the atlas by age and
-       find the two levels (`match_templates`, `Localizer`, `find_levels`).
+       find the two levels (`match_templates`, `Localizer`, `roof_evidence`, `find_levels`).
     5. Register the atlas to each of the two slices (`register_best`).
     6. Carry the labels over, on the native grid (`map_labels`).
     7. Measure the regions (`measure`) and judge the mapping (`judge`).
@@ -285,9 +286,11 @@ def _levels(
     network = None
     if tools.localizer is not None:
         network = tools.localizer.evidence(head.volume).log_evidence
+    darkness = paramedian_darkness(head.volume, head.brain, head.midline)
+    roof = roof_evidence(darkness, head.volume.distances_mm)
     if chosen is not None:
-        return with_opinions(chosen, head.series, similarity, network)
-    return find_levels(head.series, similarity, network)
+        return beside_the_method(chosen, head.series, similarity, network, roof)
+    return find_levels(head.series, similarity, network, roof)
 
 
 def _check_brain(head: _Head, levels: AspectsLevels) -> None:
@@ -466,3 +469,5 @@ def _level_algorithms(tools: Tools, levels: AspectsLevels) -> Iterator[Algorithm
         )
     if "template" in levels.method:
         yield Algorithm(name="template matching", version="1", family="image-processing")
+    if "ventricles" in levels.method:
+        yield Algorithm(name="ventricle roof", version="1", family="image-processing")

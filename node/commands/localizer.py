@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from node.commands.shared import fail
+from pipeline.alignment.infer import load_aligner
 from pipeline.localizer.data import FOLDS, LabelledHead, fold_of, read_heads
 from pipeline.localizer.evaluate import (
     LEVELS,
@@ -153,7 +154,8 @@ def evaluate(data: Path, encoder: str, weights: Path, simulated: bool, misses: b
     """Cross-validate: each head is read by networks that never saw its patient.
 
     A patient of whom no network has learned is read by all of them together, as
-    at run time.
+    at run time. What the node finds by network and ventricles comes first, then
+    what the network finds alone.
 
     Prints a table; the last line is one JSON object with the same numbers.
     """
@@ -183,15 +185,19 @@ def _cross_validate(
     judges = [load_localizer(weights, encoder)]
     judges += [load_localizer(weights, encoder, fold) for fold in range(FOLDS)]
     findings: dict[str, list[Finding]] = {name: [] for name in ("acquired", *scans)}
+    alone: dict[str, list[Finding]] = {f"{name}, network": [] for name in findings}
+    guess = load_aligner()
     with _progress() as progress:
         task = progress.add_task("heads", total=len(heads), detail="")
         for head in heads:
             judge = _judge_of(head, judges)
-            findings["acquired"].append(assess(judge, head))
-            for scan in scans:
-                findings[scan].append(assess(judge, rescan(head, scan)))
+            series = {"acquired": head} | {str(scan): rescan(head, scan) for scan in scans}
+            for name, one in series.items():
+                assessed = assess(judge, one, guess)
+                findings[name].append(assessed.together)
+                alone[f"{name}, network"].append(assessed.network)
             progress.update(task, advance=1, detail=head.name)
-    return findings
+    return findings | alone
 
 
 def _judge_of(head: LabelledHead, judges: Sequence[Localizer]) -> Localizer:

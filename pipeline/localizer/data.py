@@ -12,6 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from pipeline.arrays import FloatArray, HuArray, frozen
+from pipeline.geometry import InPlaneView
+from pipeline.volume import Volume
 
 FOLDS: Final = 5
 FOLD_SEED: Final = 281
@@ -55,6 +57,22 @@ class LabelledHead:
         """Return the slice nearest to each level."""
         low, high = (int(np.abs(self.distances_mm - level).argmin()) for level in self.levels_mm)
         return low, high
+
+
+def as_volume(head: LabelledHead) -> Volume:
+    """Return a head as the pipeline sees a series; it lies straight in patient space."""
+    rows, columns = head.spacing_mm
+    affines = np.zeros((len(head.voxels), 3, 3))
+    affines[:, 0, 1], affines[:, 1, 0] = columns, rows
+    affines[:, 2, 2] = head.distances_mm
+    return Volume(
+        voxels=head.voxels,
+        pixel_affines=affines,
+        pixel_spacing_mm=head.spacing_mm,
+        distances_mm=head.distances_mm,
+        slice_thickness_mm=np.gradient(head.distances_mm),
+        view=InPlaneView(transpose=False, flip_rows=False, flip_columns=False),
+    )
 
 
 def _read_head(folder: Path, row: dict[str, str]) -> LabelledHead:

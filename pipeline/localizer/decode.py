@@ -10,8 +10,8 @@ import numpy as np
 from pipeline.arrays import FloatArray
 
 DISTANCE_MM: Final = 20.0
-DISTANCE_SD_MM: Final = 7.0
-"""Prior of the distance between the levels; loose, it settles ties only."""
+DISTANCE_SD_MM: Final = 5.0
+"""Prior of the distance between the levels."""
 VOTE_SD_MM: Final = 20.0
 """The votes only settle ties between slices; the logits know the slice better."""
 VOTE_REACH_MM: Final = 10.0

@@ -9,10 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.localizer.data import LabelledHead
+from pipeline.arrays import FloatArray
+from pipeline.brain import extract_brain
+from pipeline.levels import NETWORK_WEIGHT, with_roof
+from pipeline.localizer.data import LabelledHead, as_volume
 from pipeline.localizer.decode import choose
 from pipeline.localizer.infer import Localizer
 from pipeline.localizer.simulate import Scan, simulate
+from pipeline.midline import Guess, align_head
+from pipeline.ventricle_roof import paramedian_darkness, roof_evidence
 
 LEVELS: Final = ("BGL", "SGL")
 N_READERS: Final = 2
@@ -30,8 +35,6 @@ class Finding:
         Slice index of both levels.
     error_mm : tuple of float
         From the labelled slice to the found one, positive above.
-    estimate_error_mm : tuple of float
-        The same for the voted position, which lies between slices.
     margin : tuple of float
     """
 
@@ -39,8 +42,23 @@ class Finding:
     truth: tuple[int, int]
     found: tuple[int, int]
     error_mm: tuple[float, float]
-    estimate_error_mm: tuple[float, float] = (math.nan, math.nan)
     margin: tuple[float, float] = (math.nan, math.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessed:
+    """One head, read by the network alone and by what the node uses.
+
+    Attributes
+    ----------
+    network : Finding
+    together : Finding
+        Network and ventricles' roof; the templates, which settle ties only, are
+        left out.
+    """
+
+    network: Finding
+    together: Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,22 +104,30 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def assess(localizer: Localizer, head: LabelledHead) -> Finding:
-    """Find the levels of one labelled head."""
-    evidence = localizer.weigh(head.voxels, head.distances_mm, head.spacing_mm)
-    low, high = choose(evidence.positions_mm, evidence.log_evidence)
+def assess(localizer: Localizer, head: LabelledHead, guess: Guess | None = None) -> Assessed:
+    """Find the levels of one labelled head.
+
+    Parameters
+    ----------
+    localizer : Localizer
+        That has not learned from this patient.
+    head : LabelledHead
+    guess : callable, optional
+        Where the search for the midline begins.
+    """
+    network = localizer.weigh(head.voxels, head.distances_mm, head.spacing_mm).log_evidence
+    volume = as_volume(head)
+    brain = extract_brain(volume)
+    darkness = paramedian_darkness(volume, brain, align_head(volume, brain, guess))
+    roof = roof_evidence(darkness, head.distances_mm)
+    together = with_roof(NETWORK_WEIGHT * network, roof)
+    return Assessed(network=_found(head, network), together=_found(head, together))
+
+
+def _found(head: LabelledHead, log_evidence: FloatArray) -> Finding:
+    low, high = choose(head.distances_mm, log_evidence)
     finding = compare(head, (low.index, high.index))
-    return Finding(
-        name=finding.name,
-        truth=finding.truth,
-        found=finding.found,
-        error_mm=finding.error_mm,
-        estimate_error_mm=(
-            evidence.estimates_mm[0] - head.levels_mm[0],
-            evidence.estimates_mm[1] - head.levels_mm[1],
-        ),
-        margin=(low.margin, high.margin),
-    )
+    return replace(finding, margin=(low.margin, high.margin))
 
 
 def compare(head: LabelledHead, found: tuple[int, int]) -> Finding:

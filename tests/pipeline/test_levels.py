@@ -122,6 +122,29 @@ def test_network_outweighs_the_templates() -> None:
     assert found.ganglionic.index == 8
 
 
+def ending_at(index: int, count: int = 20) -> FloatArray:
+    return np.where(np.arange(count) == index, 0.0, np.log(0.05))
+
+
+def test_the_ventricles_decide_between_two_slices() -> None:
+    flat = np.stack([np.exp(-0.5 * (np.arange(20) - where) ** 2) for where in (8, 12.5)])
+    network, similarity = np.log(flat + 1e-6), peaks(8, 12)
+    for roof in (12, 13):
+        found = find_levels(even(), similarity, network, ending_at(roof))
+        assert found.method == "network+template+ventricles"
+        assert (found.ganglionic.index, found.supraganglionic.index) == (8, roof)
+        assert dict(found.supraganglionic.opinions)["ventricles"] == roof
+        assert "ventricles" not in dict(found.ganglionic.opinions)
+
+
+def test_the_network_holds_against_ventricles_that_end_elsewhere() -> None:
+    network = np.log(peaks(8, 12) + 1e-6) * 10
+    found = find_levels(even(), peaks(8, 12), network, ending_at(14))
+    assert found.supraganglionic.index == 12
+    assert dict(found.supraganglionic.opinions)["ventricles"] == 14
+    assert found.supraganglionic.spread_mm == 10.0
+
+
 def test_distance_settles_a_tie() -> None:
     similarity = peaks(8, 12)
     similarity[1] = np.maximum(similarity[1], peaks(8, 17)[1])

@@ -138,7 +138,7 @@ WARN, FAIL = Verdict.WARN, Verdict.FAIL
         ({"affine_rotation_degrees": float("nan")}, "ganglionic-pose-unusual", FAIL),
         ({"chosen": levels(margin=0.05)}, "ganglionic-level-uncertain", WARN),
         (
-            {"chosen": levels(opinions=(("network", 8), ("template", 11)))},
+            {"chosen": levels(opinions=(("network", 8), ("template", 11)), spread_mm=15.0)},
             "ganglionic-level-disputed",
             WARN,
         ),

@@ -1,0 +1,140 @@
+"""Look for the roof of the lateral ventricles along z: where the supraganglionic level is.
+
+Readers take the last slice, going up, on which both lateral ventricles are
+still seen. How dark each slice is on both sides of the midline tells that
+slice from the next, which shows white matter there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.arrays import FloatArray, HuArray, MaskArray
+from pipeline.midline import Midline
+from pipeline.volume import Volume, slab
+
+_ALONG: Final = np.linspace(-0.45, 0.45, 77)
+_ACROSS: Final = np.linspace(-0.64, 0.64, 85)
+"""Grid in units of the section's half length and half width: about 1 mm."""
+_CENTRAL: Final = 0.4
+_PARAMEDIAN: Final = (0.06, 0.34)  # beside the fissure, short of the insula
+_REFERENCE: Final = (0.12, 0.6)
+_DARKEST: Final = 40  # grid points, about 40 mm2
+_SMOOTH: Final = 2.0  # grid points
+_CLIP_HU: Final = (-20.0, 80.0)
+_MIN_SECTION_SHARE: Final = 0.25
+_MASK_STRIDE: Final = 3
+
+_SEEN_HU: Final = 6.5
+_SEEN_SHARE: Final = 0.45
+"""A ventricle is seen from here on, or from this share of the head's darkest slices:
+beside wide ventricles, white matter is darker than in young brains."""
+_SEEN_SOFTNESS_HU: Final = 2.0
+_FAINTER: Final = 2 / 3
+"""Weight of the side that is less dark: an infarct on one side is no ventricle."""
+_MISTAKEN: Final = 0.05
+_USUAL_STEP_MM: Final = 5.0
+
+
+def roof_evidence(darkness: FloatArray, distances_mm: FloatArray) -> FloatArray:
+    """Judge each slice: ventricles are seen on it, and 5 mm higher no more.
+
+    Parameters
+    ----------
+    darkness : numpy.ndarray, shape (2, slice), float64
+        From `paramedian_darkness`.
+    distances_mm : numpy.ndarray, shape (slice,), float64
+        Rising; where slices lie further apart than 5 mm, the next one counts.
+
+    Returns
+    -------
+    numpy.ndarray, shape (slice,), float64
+        Log probability of what is seen if the slice is the supraganglionic level.
+        It never falls below log(0.05): what is dark may be something else.
+
+    Examples
+    --------
+    >>> darkness = np.array([[20.0, 20, 12, 3, 3], [20.0, 18, 12, 3, 3]])
+    >>> int(roof_evidence(darkness, np.arange(5) * 5.0).argmax())
+    2
+    """
+    both = _FAINTER * darkness.min(axis=0) + (1 - _FAINTER) * darkness.max(axis=0)
+    following = np.append(distances_mm[1:], np.inf)
+    above = np.maximum(distances_mm + _USUAL_STEP_MM, following)
+    higher = np.interp(above, distances_mm, both, right=0.0)
+    darkest = np.quantile(both[both > 0], 0.9) if (both > 0).any() else 0.0
+    least = max(_SEEN_HU, _SEEN_SHARE * float(darkest))
+    here, there = (1 / (1 + np.exp((least - hu) / _SEEN_SOFTNESS_HU)) for hu in (both, higher))
+    return np.asarray(np.log(_MISTAKEN + (1 - _MISTAKEN) * here * (1 - there)))
+
+
+def paramedian_darkness(volume: Volume, brain: MaskArray, midline: Midline) -> FloatArray:
+    """Measure how much darker than the brain around it the middle of each side is.
+
+    Parameters
+    ----------
+    volume : Volume
+    brain : numpy.ndarray, shape (slice, row, column), bool
+        Not empty.
+    midline : Midline
+        Of the head, in the radiologist's view.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2, slice), float64
+        Hounsfield units, of each side; about 20 where a ventricle fills the
+        slice, 2 to 6 where only noise is; 0 where there is too little brain.
+        Thin slices are averaged over 5 mm.
+    """
+    view = volume.view
+    to_pixels = midline.to_pixels(view.spacing(volume.pixel_spacing_mm))
+    sections = brain.sum(axis=(1, 2))
+    darkness = np.zeros((2, len(sections)))
+    for index in np.flatnonzero(sections > _MIN_SECTION_SHARE * sections.max()):
+        picture, mask = _sampled(
+            view.apply(slab(volume, index)), view.apply(brain[index]), to_pixels
+        )
+        darkness[:, index] = _sides(picture, mask)
+    return darkness
+
+
+def _sampled(hu: HuArray, brain: MaskArray, to_pixels: FloatArray) -> tuple[FloatArray, MaskArray]:
+    """Sample the middle of a section on a grid in its own proportions."""
+    places = np.argwhere(brain[::_MASK_STRIDE, ::_MASK_STRIDE]) * _MASK_STRIDE
+    inside = (places - to_pixels[:, 2]) @ np.linalg.inv(to_pixels[:, :2]).T
+    low, high = np.percentile(inside, [1, 99], axis=0)
+    half, middle = (high - low) / 2, (high + low) / 2
+    along, across = np.meshgrid(_ALONG * half[0], _ACROSS * half[1], indexing="ij")
+    # across, the midline counts for as much as the mask's own middle
+    points = np.stack((middle[0] + along, middle[1] / 2 + across)).reshape(2, -1)
+    pixels = to_pixels @ np.vstack((points, np.ones(points.shape[1])))
+    picture = ndimage.map_coordinates(np.clip(hu, *_CLIP_HU), pixels, order=1)
+    mask = ndimage.map_coordinates(brain.astype(np.uint8), pixels, order=0)
+    return picture.reshape(along.shape), mask.reshape(along.shape) > 0
+
+
+def _sides(picture: FloatArray, mask: MaskArray) -> tuple[float, float]:
+    weight = ndimage.gaussian_filter(mask.astype(np.float64), _SMOOTH)
+    smooth = ndimage.gaussian_filter(np.where(mask, picture, 0.0), _SMOOTH)
+    smooth /= np.maximum(weight, 0.05)
+    off = np.abs(_ACROSS)
+    reference = mask & (off > _REFERENCE[0]) & (off < _REFERENCE[1])
+    if not reference.any():
+        return 0.0, 0.0
+    brain_hu = float(np.median(smooth[reference]))
+    central = mask & (np.abs(_ALONG) <= _CENTRAL)[:, None]
+    near, far = _PARAMEDIAN
+    left, right = (
+        brain_hu - _darkest(smooth[central & (place > near) & (place < far)], brain_hu)
+        for place in (-_ACROSS, _ACROSS)
+    )
+    return left, right
+
+
+def _darkest(hu: FloatArray, otherwise: float) -> float:
+    if len(hu) < _DARKEST:
+        return otherwise
+    return float(np.partition(hu, _DARKEST)[:_DARKEST].mean())
