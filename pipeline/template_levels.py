@@ -19,7 +19,7 @@ from pipeline.atlas import Atlas
 from pipeline.geometry import InPlaneView
 from pipeline.midline import Midline, align_midline
 from pipeline.regions import Level
-from pipeline.volume import Volume, slab
+from pipeline.volume import Volume, slab, thinned
 
 _GRID: Final = (72, 60)
 _REACH: Final = 1.06  # of the brain's half length and half width
@@ -29,7 +29,6 @@ _BROAD: Final = 8.0  # grid points; what is broader than that is no landmark
 _SHIFTS: Final = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _STRETCHES: Final = (0.94, 1.0, 1.06)
 _MIN_SECTION_SHARE: Final = 0.25
-_CANDIDATE_STEP_MM: Final = 2.4
 _NO_MATCH: Final = -1.0
 
 
@@ -64,7 +63,7 @@ def match_templates(
         for level in Level
     }
     found = np.flatnonzero(sections > _MIN_SECTION_SHARE * sections.max())
-    candidates = _thinned(found, volume.distances_mm)
+    candidates = thinned(found, volume.distances_mm)
     scores = np.array(
         [_scores(slab(volume, k), brain[k], view, spacing, midline, variants) for k in candidates]
     )
@@ -74,16 +73,6 @@ def match_templates(
             volume.distances_mm[found], volume.distances_mm[candidates], scores[:, row]
         )
     return similarity
-
-
-def _thinned(
-    found: np.ndarray[tuple[int, ...], np.dtype[np.intp]], distances_mm: FloatArray
-) -> list[int]:
-    kept = [int(found[0])]
-    for index in found[1:].tolist():
-        if distances_mm[index] - distances_mm[kept[-1]] >= _CANDIDATE_STEP_MM:
-            kept.append(index)
-    return kept
 
 
 def _scores(

@@ -32,6 +32,7 @@ _ONE_GREY_SLICE: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 _SLAB_MM: Final = 5.0
+_CANDIDATE_STEP_MM: Final = 2.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,6 +121,27 @@ def slab(volume: Volume, index: int) -> HuArray:
     reach = max(0.0, (_SLAB_MM - float(volume.slice_thickness_mm[index])) / 2)
     near = np.abs(volume.distances_mm - volume.distances_mm[index]) <= reach
     return np.asarray(volume.voxels[near].mean(axis=0), dtype=np.float32)
+
+
+def thinned(indices: npt.NDArray[np.intp], distances_mm: FloatArray) -> list[int]:
+    """Return the slices that are looked at where they lie closer than 2.4 mm.
+
+    Parameters
+    ----------
+    indices : numpy.ndarray, shape (n,), intp
+        Rising, not empty.
+    distances_mm : numpy.ndarray, shape (slice,)
+
+    Examples
+    --------
+    >>> thinned(np.arange(2, 8), np.arange(10.0))
+    [2, 5]
+    """
+    kept = [int(indices[0])]
+    for index in indices[1:].tolist():
+        if distances_mm[index] - distances_mm[kept[-1]] >= _CANDIDATE_STEP_MM:
+            kept.append(index)
+    return kept
 
 
 def _hounsfield(dataset: Dataset, shape: tuple[int, int], uid: str) -> HuArray:

@@ -105,3 +105,12 @@ def test_evidence_is_bounded(hu: float) -> None:
     evidence = roof_evidence(np.full((2, 5), hu), steps(5))
     assert (evidence >= np.log(0.05)).all()
     assert np.isfinite(evidence).all()
+
+
+def test_thin_slices_show_where_the_ventricles_end() -> None:
+    volume = to_volume(load_series(datasets(CASES["2.5 mm"])))
+    brain = extract_brain(volume)
+    found = paramedian_darkness(volume, brain, align_head(volume, brain))
+    evidence = roof_evidence(found, volume.distances_mm)
+    level = phantom(CASES["2.5 mm"]).levels[Level.SUPRAGANGLIONIC]
+    assert abs(int(evidence.argmax()) - level) <= 2
