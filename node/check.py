@@ -161,7 +161,7 @@ def _weights() -> Iterator[Finding]:
     except ConfigError as error:
         yield _finding("weights", Grade.BROKEN, str(error))
         return
-    yield _finding("weights", Grade.OK, f"{len(listed)} files as the model card lists them")
+    yield _finding("weights", Grade.OK, f"{len(listed)} files as their model cards list them")
 
 
 def _certificates(config: NodeConfig) -> Iterator[Finding]:

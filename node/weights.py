@@ -27,13 +27,8 @@ def listed_weights() -> dict[str, str]:
         raise ConfigError(f"weights: {error}") from error
 
 
-def require_weights(*folders: Path) -> dict[str, str]:
+def require_weights() -> dict[str, str]:
     """Check every file of weights against its model card.
-
-    Parameters
-    ----------
-    *folders : Path
-        Those of the package by default.
 
     Returns
     -------
@@ -46,10 +41,6 @@ def require_weights(*folders: Path) -> dict[str, str]:
         A file is missing or altered.
     """
     try:
-        return {
-            name: digest
-            for folder in folders or FOLDERS
-            for name, digest in checked(folder).items()
-        }
+        return {name: digest for folder in FOLDERS for name, digest in checked(folder).items()}
     except WeightsError as error:
         raise ConfigError(f"weights: {error}") from error

@@ -17,9 +17,9 @@ TEMPLATE_SCALE: Final = 0.03
 """Correlation that makes one slice e times as likely as another."""
 TEMPLATE_WEIGHT: Final = 0.05
 """Weight of the templates' opinion: it settles ties, as they match best half a slice higher."""
-NETWORK_WEIGHT: Final = 1.5
-"""The network is surer than its probabilities tell."""
 _VENTRICLES: Final = "ventricles"
+_CLEAR: Final = float(np.log(0.5))
+"""Below this the ventricles' roof is on no slice."""
 _MIN_SIMILARITY: Final = 0.2
 _MIN_ROOM_MM: Final = 2.0
 
@@ -40,7 +40,8 @@ class LevelChoice:
         Difference of the two slices' probabilities, 0 to 1; 1 where a person
         chose.
     opinions : tuple of (str, int)
-        What each method alone would have chosen: ``("network", 17)``.
+        What each method alone would have chosen: ``("network", 17)``. The
+        ventricles' roof, with the others' ganglionic level, where it is clear.
     spread_mm : float
         Distance between the lowest and the highest of these slices.
     """
@@ -108,9 +109,12 @@ def find_levels(
     IncompleteSeriesError
         Slices are missing where a level lies.
     """
-    evidence, together = _weighed(similarity, network, roof)
+    evidence, together = _weighed(similarity, network)
     alone = {name: choose(series.distances_mm, rows) for name, rows in evidence.items()}
-    picks = choose(series.distances_mm, together)
+    picks = choose(series.distances_mm, together, roof)
+    if roof is not None:
+        nothing = np.stack((together[0], np.zeros_like(roof)))
+        alone[_VENTRICLES] = choose(series.distances_mm, nothing, roof)
     for row, (level, pick) in enumerate(zip(Level, picks, strict=True)):
         _check_inside(series, level, pick, float(similarity[row, pick.index]))
     if picks[0].index >= picks[1].index:
@@ -128,39 +132,30 @@ def find_levels(
                 margin=pick.margin,
             ),
             series,
-            # the ventricles' roof says nothing of the ganglionic level
-            {name: both[row].index for name, both in alone.items() if row or name != _VENTRICLES},
+            {
+                name: both[row].index
+                for name, both in alone.items()
+                if name != _VENTRICLES or (row == 1 and _is_clear(roof))
+            },
         )
         for row, (level, pick) in enumerate(zip(Level, picks, strict=True))
     ]
-    return _both(series, choices[0], choices[1], "+".join(evidence))
+    return _both(series, choices[0], choices[1], "+".join(alone))
 
 
 def _weighed(
-    similarity: FloatArray, network: FloatArray | None, roof: FloatArray | None
+    similarity: FloatArray, network: FloatArray | None
 ) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Return each method's log probabilities, shape (2, slice), and those of all together."""
+    """Return each method's log probabilities, shape (2, slice), and those of both together."""
     templates = normalised(similarity / TEMPLATE_SCALE)
-    evidence = {"template": templates}
-    together = templates
-    if network is not None:
-        evidence = {"network": normalised(network), "template": templates}
-        together = NETWORK_WEIGHT * evidence["network"] + TEMPLATE_WEIGHT * templates
-    if roof is not None:
-        evidence[_VENTRICLES] = np.stack((together[0], roof))
-        together = with_roof(together, roof)
-    return evidence, together
+    if network is None:
+        return {"template": templates}, templates
+    evidence = {"network": normalised(network), "template": templates}
+    return evidence, evidence["network"] + TEMPLATE_WEIGHT * templates
 
 
-def with_roof(log_evidence: FloatArray, roof: FloatArray) -> FloatArray:
-    """Add what the ventricles' roof says of the supraganglionic level.
-
-    Parameters
-    ----------
-    log_evidence : numpy.ndarray, shape (2, slice)
-    roof : numpy.ndarray, shape (slice,)
-    """
-    return np.stack((log_evidence[0], log_evidence[1] + roof))
+def _is_clear(roof: FloatArray | None) -> bool:
+    return roof is not None and bool(roof.max() > _CLEAR and roof.min() < _CLEAR)
 
 
 def _with_opinions(choice: LevelChoice, series: CtSeries, said: dict[str, int]) -> LevelChoice:

@@ -33,11 +33,15 @@ def card_hashes(folder: Path) -> dict[str, str]:
     try:
         card = (folder / CARD).read_text(encoding="utf-8")
     except OSError as error:
-        raise WeightsError(f"no {CARD} beside the weights in {folder.name}") from error
+        raise WeightsError(f"{_named(folder)} has no {CARD}; install the package again") from error
     found: dict[str, str] = dict(_ROW.findall(card))
     if not found:
-        raise WeightsError(f"{CARD} in {folder.name} lists no weights; install the package again")
+        raise WeightsError(f"{CARD} in {_named(folder)} lists no weights; install again")
     return found
+
+
+def _named(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def checked(folder: Path, names: Iterable[str] | None = None) -> dict[str, str]:

@@ -89,7 +89,7 @@ class Tools:
     ----------
     atlases : AtlasSet
     localizer : Localizer or None
-        Without it the templates alone find the levels.
+        Without it templates and ventricles find the levels.
     aligner : Aligner or None
         Without it symmetry alone finds the midline.
     """

@@ -26,7 +26,8 @@ _DARKEST: Final = 40  # grid points, about 40 mm2
 _SMOOTH: Final = 2.0  # grid points
 _CLIP_HU: Final = (-20.0, 80.0)
 _MIN_SECTION_SHARE: Final = 0.25
-_MASK_STRIDE: Final = 3
+_EVERY: Final = 7
+"""Pixels of the mask that are looked at for its extent: one in so many."""
 
 _SEEN_HU: Final = 6.5
 _SEEN_SHARE: Final = 0.45
@@ -45,7 +46,7 @@ def roof_evidence(darkness: FloatArray, distances_mm: FloatArray) -> FloatArray:
     Parameters
     ----------
     darkness : numpy.ndarray, shape (2, slice), float64
-        From `paramedian_darkness`.
+        From `paramedian_darkness`; what is not a number is not known.
     distances_mm : numpy.ndarray, shape (slice,), float64
         Rising; where slices lie further apart than 5 mm, the next one counts.
 
@@ -53,7 +54,8 @@ def roof_evidence(darkness: FloatArray, distances_mm: FloatArray) -> FloatArray:
     -------
     numpy.ndarray, shape (slice,), float64
         Log probability of what is seen if the slice is the supraganglionic level.
-        It never falls below log(0.05): what is dark may be something else.
+        It never falls below log(0.05): what is dark may be something else. The
+        same for all slices where nothing is known.
 
     Examples
     --------
@@ -62,13 +64,21 @@ def roof_evidence(darkness: FloatArray, distances_mm: FloatArray) -> FloatArray:
     2
     """
     both = _FAINTER * darkness.min(axis=0) + (1 - _FAINTER) * darkness.max(axis=0)
+    known = np.isfinite(both)
+    if not known.any():
+        return np.zeros(len(both))
     following = np.append(distances_mm[1:], np.inf)
     above = np.maximum(distances_mm + _USUAL_STEP_MM, following)
-    higher = np.interp(above, distances_mm, both, right=0.0)
-    darkest = np.quantile(both[both > 0], 0.9) if (both > 0).any() else 0.0
-    least = max(_SEEN_HU, _SEEN_SHARE * float(darkest))
-    here, there = (1 / (1 + np.exp((least - hu) / _SEEN_SOFTNESS_HU)) for hu in (both, higher))
-    return np.asarray(np.log(_MISTAKEN + (1 - _MISTAKEN) * here * (1 - there)))
+    higher = np.interp(above, distances_mm[known], both[known], right=np.nan)
+    least = max(_SEEN_HU, _SEEN_SHARE * float(np.quantile(both[known], 0.9)))
+    seen = np.where(known, _seen(both, least), 0.0)
+    # above the scan, or without brain, anything may be
+    seen_higher = np.where(np.isfinite(higher), _seen(higher, least), 0.5)
+    return np.asarray(np.log(_MISTAKEN + (1 - _MISTAKEN) * seen * (1 - seen_higher)))
+
+
+def _seen(darkness_hu: FloatArray, least_hu: float) -> FloatArray:
+    return np.asarray(1 / (1 + np.exp((least_hu - darkness_hu) / _SEEN_SOFTNESS_HU)))
 
 
 def paramedian_darkness(volume: Volume, brain: MaskArray, midline: Midline) -> FloatArray:
@@ -85,8 +95,9 @@ def paramedian_darkness(volume: Volume, brain: MaskArray, midline: Midline) -> F
     Returns
     -------
     numpy.ndarray, shape (2, slice), float64
-        Hounsfield units, of each side; about 20 where a ventricle fills the
-        slice, 2 to 6 where only noise is; 0 where there is too little brain.
+        Hounsfield units, of the patient's right (row 0) and left; about 20 where
+        a ventricle fills the slice, 2 to 6 where only noise is; not a number
+        where there is too little brain.
         Thin slices are averaged over 5 mm and looked at every 2.4 mm or more;
         between those, the darkness is interpolated.
     """
@@ -101,7 +112,7 @@ def paramedian_darkness(volume: Volume, brain: MaskArray, midline: Midline) -> F
             for k in candidates
         ]
     )
-    darkness = np.zeros((2, len(sections)))
+    darkness = np.full((2, len(sections)), np.nan)
     for side in range(2):
         darkness[side, found] = np.interp(
             volume.distances_mm[found], volume.distances_mm[candidates], sides[:, side]
@@ -111,7 +122,7 @@ def paramedian_darkness(volume: Volume, brain: MaskArray, midline: Midline) -> F
 
 def _sampled(hu: HuArray, brain: MaskArray, to_pixels: FloatArray) -> tuple[FloatArray, MaskArray]:
     """Sample the middle of a section on a grid in its own proportions."""
-    places = np.argwhere(brain[::_MASK_STRIDE, ::_MASK_STRIDE]) * _MASK_STRIDE
+    places = np.argwhere(brain)[::_EVERY]
     inside = (places - to_pixels[:, 2]) @ np.linalg.inv(to_pixels[:, :2]).T
     low, high = np.percentile(inside, [1, 99], axis=0)
     half, middle = (high - low) / 2, (high + low) / 2
@@ -135,14 +146,15 @@ def _sides(picture: FloatArray, mask: MaskArray) -> tuple[float, float]:
     brain_hu = float(np.median(smooth[reference]))
     central = mask & (np.abs(_ALONG) <= _CENTRAL)[:, None]
     near, far = _PARAMEDIAN
-    left, right = (
+    # of the view's left half first: the patient's right
+    right, left = (
         brain_hu - _darkest(smooth[central & (place > near) & (place < far)], brain_hu)
         for place in (-_ACROSS, _ACROSS)
     )
-    return left, right
+    return right, left
 
 
 def _darkest(hu: FloatArray, otherwise: float) -> float:
     if len(hu) < _DARKEST:
         return otherwise
-    return float(np.partition(hu, _DARKEST)[:_DARKEST].mean())
+    return float(np.partition(hu, _DARKEST - 1)[:_DARKEST].mean())

@@ -33,6 +33,7 @@ _ONE_GREY_SLICE: Final[Mapping[str, tuple[float, float]]] = {
 
 _SLAB_MM: Final = 5.0
 _CANDIDATE_STEP_MM: Final = 2.4
+_ROUNDING_MM: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,7 +140,7 @@ def thinned(indices: npt.NDArray[np.intp], distances_mm: FloatArray) -> list[int
     """
     kept = [int(indices[0])]
     for index in indices[1:].tolist():
-        if distances_mm[index] - distances_mm[kept[-1]] >= _CANDIDATE_STEP_MM:
+        if distances_mm[index] - distances_mm[kept[-1]] > _CANDIDATE_STEP_MM - _ROUNDING_MM:
             kept.append(index)
     return kept
 

@@ -19,7 +19,7 @@ from node.commands.shared import fail
 from node.evaluation.errors import CaseError
 from node.evaluation.nifti import nifti_datasets
 from pipeline.alignment.evaluate import Finder, follow
-from pipeline.alignment.infer import WEIGHTS, Aligner, load_alignment, look
+from pipeline.alignment.infer import WEIGHTS, Aligner, load_aligner, load_alignment, look
 from pipeline.alignment.train import Recipe, save, train
 from pipeline.arrays import HuArray
 from pipeline.brain import extract_brain
@@ -85,7 +85,7 @@ def evaluate_network(data: Path, weights: Path) -> None:
     """
     torch.set_num_threads(1)
     slabs = [slab for _, slab in _heads(data, validation=True)]
-    aligner = Aligner(net=load_alignment(weights))
+    aligner = load_aligner() if weights == WEIGHTS else Aligner(net=load_alignment(weights))
     methods: dict[str, Finder] = {
         "direct": optimised,
         "network": aligner.exact,

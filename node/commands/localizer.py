@@ -113,7 +113,7 @@ def localizer() -> None:
     type=click.IntRange(0),
     default=Recipe().longest,
     show_default=True,
-    help="Cut series to so many slices about the levels; 0: whole.",
+    help="Cut series to so many slices about the ganglionic level; 0: whole.",
 )
 def train(data: Path, out: Path, fold: str, **recipe: Any) -> None:
     """Train on labelled heads; goes on where it was stopped.
@@ -155,7 +155,8 @@ def evaluate(data: Path, encoder: str, weights: Path, simulated: bool, misses: b
 
     A patient of whom no network has learned is read by all of them together, as
     at run time. What the node finds by network and ventricles comes first, then
-    what the network finds alone.
+    what the network finds alone. The midline begins at the alignment network,
+    which learned from most of these heads, too, but without any label.
 
     Prints a table; the last line is one JSON object with the same numbers.
     """

@@ -69,7 +69,9 @@ def normalised(log_evidence: FloatArray) -> FloatArray:
     return np.asarray(log_evidence - peak - total)
 
 
-def choose(positions_mm: FloatArray, log_evidence: FloatArray) -> tuple[Pick, Pick]:
+def choose(
+    positions_mm: FloatArray, log_evidence: FloatArray, roof: FloatArray | None = None
+) -> tuple[Pick, Pick]:
     """Choose both levels together.
 
     Parameters
@@ -77,6 +79,9 @@ def choose(positions_mm: FloatArray, log_evidence: FloatArray) -> tuple[Pick, Pi
     positions_mm : numpy.ndarray, shape (n,)
     log_evidence : numpy.ndarray, shape (2, n)
         Ganglionic, supraganglionic; any constant may be added to a row.
+    roof : numpy.ndarray, shape (n,), optional
+        More evidence of the supraganglionic level. The ganglionic one is chosen
+        without it, or an error of the one would become an error of both.
 
     Returns
     -------
@@ -88,8 +93,10 @@ def choose(positions_mm: FloatArray, log_evidence: FloatArray) -> tuple[Pick, Pi
     best = np.unravel_index(int(joint.argmax()), joint.shape)
     probability = np.exp(normalised(joint.ravel())).reshape(joint.shape)
     low = _pick(int(best[0]), probability.sum(axis=1))
-    high = _pick(int(best[1]), probability.sum(axis=0))
-    return low, high
+    if roof is None:
+        return low, _pick(int(best[1]), probability.sum(axis=0))
+    given = np.exp(normalised(joint[low.index] + roof))
+    return low, _pick(int(given.argmax()), given)
 
 
 def _pick(index: int, probability: FloatArray) -> Pick:

@@ -11,7 +11,6 @@ import numpy as np
 
 from pipeline.arrays import FloatArray
 from pipeline.brain import extract_brain
-from pipeline.levels import NETWORK_WEIGHT, with_roof
 from pipeline.localizer.data import LabelledHead, as_volume
 from pipeline.localizer.decode import choose
 from pipeline.localizer.infer import Localizer
@@ -120,12 +119,11 @@ def assess(localizer: Localizer, head: LabelledHead, guess: Guess | None = None)
     brain = extract_brain(volume)
     darkness = paramedian_darkness(volume, brain, align_head(volume, brain, guess))
     roof = roof_evidence(darkness, head.distances_mm)
-    together = with_roof(NETWORK_WEIGHT * network, roof)
-    return Assessed(network=_found(head, network), together=_found(head, together))
+    return Assessed(network=_found(head, network), together=_found(head, network, roof))
 
 
-def _found(head: LabelledHead, log_evidence: FloatArray) -> Finding:
-    low, high = choose(head.distances_mm, log_evidence)
+def _found(head: LabelledHead, log_evidence: FloatArray, roof: FloatArray | None = None) -> Finding:
+    low, high = choose(head.distances_mm, log_evidence, roof)
     finding = compare(head, (low.index, high.index))
     return replace(finding, margin=(low.margin, high.margin))
 

@@ -16,6 +16,7 @@ HEAD_SHARE: Final = 0.8
 """Share of the picture's side that the head's length takes."""
 GROUP_MM: Final = 5.5
 """Thin slices are averaged up to this thickness."""
+_FAR_MM: Final = 6.0
 AIR_HU: Final = -1000.0
 BONE_HU: Final = 1500.0
 """Nothing above tells one level from another."""
@@ -198,7 +199,13 @@ def to_frames(
     box = head_box(voxels, spacing_mm)
     images = cut_out(voxels, spacing_mm, box, box.side_mm, pixels)
     members = groups(distances_mm)
+    images = np.stack([images[group].mean(axis=0) for group in members])
+    positions_mm = np.array([distances_mm[group].mean() for group in members])
+    # the network counts slices: between far ones it gets the mean of both
+    far = np.flatnonzero(np.diff(positions_mm) > _FAR_MM)
     return Frames(
-        images=frozen(np.stack([images[group].mean(axis=0) for group in members])),
-        positions_mm=frozen(np.array([distances_mm[group].mean() for group in members])),
+        images=frozen(np.insert(images, far + 1, (images[far] + images[far + 1]) / 2, axis=0)),
+        positions_mm=frozen(
+            np.insert(positions_mm, far + 1, (positions_mm[far] + positions_mm[far + 1]) / 2)
+        ),
     )

@@ -66,7 +66,8 @@ class Recipe:
         First epochs, in which pictures have half as many rows and columns: a
         quarter of the time.
     longest : int
-        Series are cut to so many slices about the levels; 0 leaves them whole.
+        Series are cut to so many slices about the ganglionic level; 0 leaves them
+        whole.
     """
 
     encoder: str = "resnet10"
@@ -314,7 +315,7 @@ class Trainer:
         count, longest = len(images), self.recipe.longest
         if longest and count > longest:
             ganglionic = int(away_mm[:, 0].abs().argmin())
-            lead = int(rng.integers(longest // 6, longest * 2 // 3))
+            lead = int(rng.integers(longest // 6, 1 + longest // 2))
             first = min(max(0, ganglionic - lead), count - longest)
             part = slice(first, first + longest)
             images, steps, away_mm = images[part], steps[part], away_mm[part]

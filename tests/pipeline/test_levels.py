@@ -137,6 +137,12 @@ def test_the_ventricles_decide_between_two_slices() -> None:
         assert "ventricles" not in dict(found.ganglionic.opinions)
 
 
+def test_ventricles_that_end_nowhere_have_no_opinion() -> None:
+    network = np.log(peaks(8, 12) + 1e-6) * 10
+    found = find_levels(even(), peaks(8, 12), network, np.full(20, np.log(0.1)))
+    assert [name for name, _ in found.supraganglionic.opinions] == ["network", "template"]
+
+
 def test_the_network_holds_against_ventricles_that_end_elsewhere() -> None:
     network = np.log(peaks(8, 12) + 1e-6) * 10
     found = find_levels(even(), peaks(8, 12), network, ending_at(14))

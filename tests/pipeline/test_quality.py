@@ -207,3 +207,10 @@ def test_the_right_slice_is_not_blamed() -> None:
     assert not [
         reason for reason in mapped_on_truth(HEAD).quality.reasons if reason.verdict is Verdict.FAIL
     ]
+
+
+def test_thin_slices_within_a_usual_one_are_no_dispute() -> None:
+    apart = (("network", 8), ("template", 11))
+    for spread_mm, disputed in ((7.5, True), (3.0, False)):
+        quality = judged(chosen=levels(opinions=apart, spread_mm=spread_mm))
+        assert ("ganglionic-level-disputed" in codes(quality)) is disputed

@@ -12,7 +12,7 @@ from pipeline.brain import extract_brain
 from pipeline.midline import align_head
 from pipeline.regions import Level
 from pipeline.series import load_series
-from pipeline.ventricle_roof import paramedian_darkness, roof_evidence
+from pipeline.ventricle_roof import _darkest, paramedian_darkness, roof_evidence
 from pipeline.volume import to_volume
 from tests.pipeline.heads import datasets, phantom
 from tests.pipeline.test_levels import CASES
@@ -40,7 +40,7 @@ def test_ventricles_are_dark_and_white_matter_is_not(darkness: FloatArray) -> No
     assert (darkness[:, level - 1 : level + 1] > 15).all()
     assert (darkness[:, level + 2] < 8).all()
     # neither the neck nor the air above the head
-    assert (darkness[:, [0, -1]] == 0).all()
+    assert np.isnan(darkness[:, [0, -1]]).all()
 
 
 def test_the_sides_are_told_apart() -> None:
@@ -55,8 +55,8 @@ def test_the_sides_are_told_apart() -> None:
     rows, columns = np.indices(view.shape)
     centre = to_pixels @ (0.0, 15.0, 1.0)
     view[np.hypot(rows - centre[0], columns - centre[1]) < 10] = 5.0
-    low, high = paramedian_darkness(replace(volume, voxels=voxels), brain, midline)[:, level]
-    assert low < 10 < 15 < high
+    right, left = paramedian_darkness(replace(volume, voxels=voxels), brain, midline)[:, level]
+    assert right < 10 < 15 < left
 
 
 @pytest.mark.parametrize("case", ["20 years", "60 years", "tilt -10", "turned and small", "8 mm"])
@@ -100,11 +100,34 @@ def test_thin_slices_within_a_usual_one_are_alike() -> None:
     assert evidence[25] < evidence[20] - 2
 
 
-@pytest.mark.parametrize("hu", [0.0, 3.0, 20.0])
-def test_evidence_is_bounded(hu: float) -> None:
-    evidence = roof_evidence(np.full((2, 5), hu), steps(5))
+@pytest.mark.parametrize("hu", [0.0, 3.0, 20.0, np.nan])
+@pytest.mark.parametrize("count", [1, 5])
+def test_evidence_is_bounded(hu: float, count: int) -> None:
+    evidence = roof_evidence(np.full((2, count), hu), steps(count))
+    assert evidence.shape == (count,)
     assert (evidence >= np.log(0.05)).all()
-    assert np.isfinite(evidence).all()
+    assert (evidence <= 0).all()
+
+
+def test_where_there_is_no_brain_nothing_is_known() -> None:
+    evidence = roof_evidence(on_both_sides(np.nan, 20, 20, np.nan, 3, 3, np.nan), steps(7))
+    assert evidence.argmax() == 2
+    assert evidence[0] == evidence[3] == evidence[6] == pytest.approx(np.log(0.05))
+    assert (roof_evidence(on_both_sides(np.nan, np.nan), steps(2)) == 0).all()
+
+
+def test_a_scan_that_ends_within_the_ventricles_has_no_sure_roof() -> None:
+    cut = roof_evidence(on_both_sides(20, 20, 20, 20), steps(4))
+    whole = roof_evidence(on_both_sides(20, 20, 20, 20, 2), steps(5))
+    assert cut.argmax() == whole.argmax() == 3
+    assert cut[3] < np.log(0.55) < np.log(0.9) < whole[3]
+
+
+@pytest.mark.parametrize("count", [1, 39, 40, 41, 200])
+def test_the_darkest_are_taken_where_there_are_enough(count: int) -> None:
+    hu = np.arange(count, dtype=np.float64)[::-1]
+    expected = 19.5 if count >= 40 else 33.0
+    assert _darkest(hu, otherwise=33.0) == expected
 
 
 def test_thin_slices_show_where_the_ventricles_end() -> None:

@@ -48,3 +48,14 @@ def test_equal_candidates_have_no_margin() -> None:
     assert low.margin < 0.6
     alone, _ = choose(np.array([0.0]), np.zeros((2, 1)))
     assert (alone.index, alone.runner_up, alone.margin) == (0, None, 1.0)
+
+
+def test_the_roof_moves_the_upper_level_alone() -> None:
+    positions = np.arange(20, dtype=np.float64) * 5
+    evidence = np.stack([-0.5 * (np.arange(20) - where) ** 2 for where in (8.45, 12.45)])
+    roof = np.where(np.arange(20) == 13, 0.0, -3.0)
+    alone, together = choose(positions, evidence), choose(positions, evidence, roof)
+    assert [pick.index for pick in alone] == [8, 12]
+    assert together[0] == alone[0]
+    assert together[1].index == 13
+    assert together[1].runner_up == 12

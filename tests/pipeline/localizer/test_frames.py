@@ -60,3 +60,11 @@ def test_thin_slices_are_averaged() -> None:
     assert frames.positions_mm.tolist() == pytest.approx([1.875 + 5 * k for k in range(6)])
     brain = np.s_[:, 14:18, 14:18]
     assert np.abs(frames.images[brain] - thick.images[brain]).max() < 1
+
+
+def test_between_far_slices_stands_the_mean_of_both() -> None:
+    voxels = ellipse_head(4)
+    voxels = voxels + 10 * np.arange(4, dtype=np.float32)[:, None, None]
+    frames = to_frames(voxels, np.array([0.0, 5, 10, 18]), (2.4, 2.4), 32)
+    assert frames.positions_mm.tolist() == [0, 5, 10, 14, 18]
+    np.testing.assert_allclose(frames.images[3], (frames.images[2] + frames.images[4]) / 2)
