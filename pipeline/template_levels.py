@@ -19,7 +19,7 @@ from pipeline.atlas import Atlas
 from pipeline.geometry import InPlaneView
 from pipeline.midline import Midline, align_midline
 from pipeline.regions import Level
-from pipeline.volume import Volume, slab, thinned
+from pipeline.volume import Volume, along_z
 
 _GRID: Final = (72, 60)
 _REACH: Final = 1.06  # of the brain's half length and half width
@@ -28,7 +28,6 @@ _CLIP_HU: Final = (0.0, 50.0)
 _BROAD: Final = 8.0  # grid points; what is broader than that is no landmark
 _SHIFTS: Final = (-4.0, -2.0, 0.0, 2.0, 4.0)
 _STRETCHES: Final = (0.94, 1.0, 1.06)
-_MIN_SECTION_SHARE: Final = 0.25
 _NO_MATCH: Final = -1.0
 
 
@@ -57,22 +56,16 @@ def match_templates(
     """
     view = volume.view
     spacing = view.spacing(volume.pixel_spacing_mm)
-    sections = brain.sum(axis=(1, 2))
     variants = {
         level: np.concatenate([_variants(atlas) for atlas in atlases if atlas.level is level])
         for level in Level
     }
-    found = np.flatnonzero(sections > _MIN_SECTION_SHARE * sections.max())
-    candidates = thinned(found, volume.distances_mm)
-    scores = np.array(
-        [_scores(slab(volume, k), brain[k], view, spacing, midline, variants) for k in candidates]
+    return along_z(
+        volume,
+        brain,
+        lambda hu, mask: _scores(hu, mask, view, spacing, midline, variants),
+        otherwise=_NO_MATCH,
     )
-    similarity = np.full((2, len(sections)), _NO_MATCH)
-    for row in range(2):
-        similarity[row, found] = np.interp(
-            volume.distances_mm[found], volume.distances_mm[candidates], scores[:, row]
-        )
-    return similarity
 
 
 def _scores(

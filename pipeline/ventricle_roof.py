@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from pipeline.arrays import FloatArray, HuArray, MaskArray
 from pipeline.midline import Midline
-from pipeline.volume import Volume, slab, thinned
+from pipeline.volume import Volume, along_z
 
 _ALONG: Final = np.linspace(-0.45, 0.45, 77)
 _ACROSS: Final = np.linspace(-0.64, 0.64, 85)
@@ -25,7 +25,6 @@ _REFERENCE: Final = (0.12, 0.6)
 _DARKEST: Final = 40  # grid points, about 40 mm2
 _SMOOTH: Final = 2.0  # grid points
 _CLIP_HU: Final = (-20.0, 80.0)
-_MIN_SECTION_SHARE: Final = 0.25
 _EVERY: Final = 7
 """Pixels of the mask that are looked at for its extent: one in so many."""
 
@@ -103,21 +102,12 @@ def paramedian_darkness(volume: Volume, brain: MaskArray, midline: Midline) -> F
     """
     view = volume.view
     to_pixels = midline.to_pixels(view.spacing(volume.pixel_spacing_mm))
-    sections = brain.sum(axis=(1, 2))
-    found = np.flatnonzero(sections > _MIN_SECTION_SHARE * sections.max())
-    candidates = thinned(found, volume.distances_mm)
-    sides = np.array(
-        [
-            _sides(*_sampled(view.apply(slab(volume, k)), view.apply(brain[k]), to_pixels))
-            for k in candidates
-        ]
+    return along_z(
+        volume,
+        brain,
+        lambda hu, mask: _sides(*_sampled(view.apply(hu), view.apply(mask), to_pixels)),
+        otherwise=np.nan,
     )
-    darkness = np.full((2, len(sections)), np.nan)
-    for side in range(2):
-        darkness[side, found] = np.interp(
-            volume.distances_mm[found], volume.distances_mm[candidates], sides[:, side]
-        )
-    return darkness
 
 
 def _sampled(hu: HuArray, brain: MaskArray, to_pixels: FloatArray) -> tuple[FloatArray, MaskArray]:

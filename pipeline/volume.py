@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,7 @@ _ONE_GREY_SLICE: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 _SLAB_MM: Final = 5.0
+_MIN_SECTION_SHARE: Final = 0.25
 _CANDIDATE_STEP_MM: Final = 2.4
 _ROUNDING_MM: Final = 1e-6
 
@@ -124,7 +125,44 @@ def slab(volume: Volume, index: int) -> HuArray:
     return np.asarray(volume.voxels[near].mean(axis=0), dtype=np.float32)
 
 
-def thinned(indices: npt.NDArray[np.intp], distances_mm: FloatArray) -> list[int]:
+def along_z(
+    volume: Volume,
+    brain: MaskArray,
+    look: Callable[[HuArray, MaskArray], tuple[float, float]],
+    *,
+    otherwise: float,
+) -> FloatArray:
+    """Look at each slice that holds brain enough, for two numbers.
+
+    Parameters
+    ----------
+    volume : Volume
+    brain : numpy.ndarray, shape (slice, row, column), bool
+        Not empty.
+    look : callable
+        From a slice, averaged to about 5 mm, and its mask, both as stored.
+    otherwise : float
+        For slices with less than a quarter of the largest section.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2, slice), float64
+        Of thin slices one is looked at every 2.4 mm or more; between those, the
+        numbers are interpolated.
+    """
+    sections = brain.sum(axis=(1, 2))
+    found = np.flatnonzero(sections > _MIN_SECTION_SHARE * sections.max())
+    seen = _thinned(found, volume.distances_mm)
+    numbers = np.array([look(slab(volume, index), brain[index]) for index in seen])
+    rows = np.full((2, len(sections)), otherwise)
+    for row in range(2):
+        rows[row, found] = np.interp(
+            volume.distances_mm[found], volume.distances_mm[seen], numbers[:, row]
+        )
+    return rows
+
+
+def _thinned(indices: npt.NDArray[np.intp], distances_mm: FloatArray) -> list[int]:
     """Return the slices that are looked at where they lie closer than 2.4 mm.
 
     Parameters
@@ -135,7 +173,7 @@ def thinned(indices: npt.NDArray[np.intp], distances_mm: FloatArray) -> list[int
 
     Examples
     --------
-    >>> thinned(np.arange(2, 8), np.arange(10.0))
+    >>> _thinned(np.arange(2, 8), np.arange(10.0))
     [2, 5]
     """
     kept = [int(indices[0])]

@@ -13,7 +13,7 @@ from pipeline.midline import align_head
 from pipeline.regions import Level
 from pipeline.series import load_series
 from pipeline.ventricle_roof import _darkest, paramedian_darkness, roof_evidence
-from pipeline.volume import to_volume
+from pipeline.volume import Volume, to_volume
 from tests.pipeline.heads import datasets, phantom
 from tests.pipeline.test_levels import CASES
 
@@ -28,14 +28,14 @@ def on_both_sides(*hu: float) -> FloatArray:
     return np.array([hu, hu])
 
 
-@pytest.fixture(scope="module")
-def darkness() -> FloatArray:
-    volume = to_volume(load_series(datasets(CASES["60 years"])))
+def measured(case: str) -> tuple[Volume, FloatArray]:
+    volume = to_volume(load_series(datasets(CASES[case])))
     brain = extract_brain(volume)
-    return paramedian_darkness(volume, brain, align_head(volume, brain))
+    return volume, paramedian_darkness(volume, brain, align_head(volume, brain))
 
 
-def test_ventricles_are_dark_and_white_matter_is_not(darkness: FloatArray) -> None:
+def test_ventricles_are_dark_and_white_matter_is_not() -> None:
+    _, darkness = measured("60 years")
     level = phantom(CASES["60 years"]).levels[Level.SUPRAGANGLIONIC]
     assert (darkness[:, level - 1 : level + 1] > 15).all()
     assert (darkness[:, level + 2] < 8).all()
@@ -61,12 +61,9 @@ def test_the_sides_are_told_apart() -> None:
 
 @pytest.mark.parametrize("case", ["20 years", "60 years", "tilt -10", "turned and small", "8 mm"])
 def test_the_last_slice_with_ventricles_is_the_level_or_beside_it(case: str) -> None:
-    spec = CASES[case]
-    volume = to_volume(load_series(datasets(spec)))
-    brain = extract_brain(volume)
-    found = paramedian_darkness(volume, brain, align_head(volume, brain))
+    volume, found = measured(case)
     evidence = roof_evidence(found, volume.distances_mm)
-    assert abs(int(evidence.argmax()) - phantom(spec).levels[Level.SUPRAGANGLIONIC]) <= 1
+    assert abs(int(evidence.argmax()) - phantom(CASES[case]).levels[Level.SUPRAGANGLIONIC]) <= 1
 
 
 def test_the_last_dark_slice_is_the_likeliest() -> None:
@@ -131,9 +128,7 @@ def test_the_darkest_are_taken_where_there_are_enough(count: int) -> None:
 
 
 def test_thin_slices_show_where_the_ventricles_end() -> None:
-    volume = to_volume(load_series(datasets(CASES["2.5 mm"])))
-    brain = extract_brain(volume)
-    found = paramedian_darkness(volume, brain, align_head(volume, brain))
+    volume, found = measured("2.5 mm")
     evidence = roof_evidence(found, volume.distances_mm)
     level = phantom(CASES["2.5 mm"]).levels[Level.SUPRAGANGLIONIC]
     assert abs(int(evidence.argmax()) - level) <= 2
